@@ -1,0 +1,469 @@
+//! The codebook: which prefectures, lines and products there are, and what they are called.
+//!
+//! Codes are keys and belong to the rules of a fold; names are presentation and may change at any
+//! time. Products are a closed set, because the contract gives each its transactions. Prefectures
+//! are data: Liaoning's 14 are the default, all 337 reporting units of China ship beside them, and
+//! any other set can be read from CSV.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::Contract;
+use crate::reject::closed_names;
+use crate::time::parse_date;
+use crate::units::BusinessDay;
+
+closed_names! {
+    /// A line of business. A total over the lines is always derived, never stored beside them.
+    Line {
+        /// 寄递
+        Parcel = "parcel",
+        /// 代理金融
+        Finance = "finance",
+        /// 邮政基础业务
+        Basic = "basic",
+        /// 分销增值
+        Retail = "retail",
+    }
+}
+
+closed_names! {
+    /// A product. Declared in the order of the codes, which is the order of rows in every table.
+    Product {
+        /// 国债
+        Bond = "bond",
+        /// 分销
+        Distribution = "distribution",
+        /// 快包
+        Economy = "economy",
+        /// 特快
+        Express = "express",
+        /// 基金
+        Fund = "fund",
+        /// 代理保险
+        Insurance = "insurance",
+        /// 国际
+        International = "international",
+        /// 函件
+        Letter = "letter",
+        /// 物流
+        Logistics = "logistics",
+        /// 集邮
+        Philately = "philately",
+        /// 报刊
+        Press = "press",
+        /// 机要/普包
+        Registered = "registered",
+        /// 储蓄
+        Savings = "savings",
+        /// 结算
+        Settlement = "settlement",
+        /// 标快
+        Standard = "standard",
+        /// 增值代理
+        ValueAdded = "value_added",
+        /// 理财
+        Wealth = "wealth",
+    }
+}
+
+impl Product {
+    /// The product with this code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.binary_search_by(|product| product.as_str().cmp(code)).ok().map(|i| Self::ALL[i])
+    }
+
+    /// The line that the product belongs to.
+    pub fn line(self) -> Line {
+        match self {
+            Self::Express
+            | Self::Standard
+            | Self::Economy
+            | Self::International
+            | Self::Logistics => Line::Parcel,
+            Self::Savings
+            | Self::Insurance
+            | Self::Wealth
+            | Self::Fund
+            | Self::Bond
+            | Self::Settlement => Line::Finance,
+            Self::Letter | Self::Press | Self::Philately | Self::Registered => Line::Basic,
+            Self::Distribution | Self::ValueAdded => Line::Retail,
+        }
+    }
+
+    /// The contract on whose topic the product's events travel.
+    pub fn contract(self) -> Contract {
+        match self.line() {
+            Line::Parcel => Contract::Parcel,
+            Line::Finance | Line::Basic | Line::Retail => Contract::Finance,
+        }
+    }
+}
+
+/// A GB/T 2260 code: six ASCII digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PrefectureCode(u32);
+
+impl PrefectureCode {
+    /// Reads exactly six ASCII digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        if bytes.len() != 6 || !bytes.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        Some(Self(bytes.iter().fold(0, |code, digit| code * 10 + u32::from(digit - b'0'))))
+    }
+
+    /// The code as a number below 1,000,000.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The code with this number; `None` from 1,000,000 on.
+    pub const fn new(number: u32) -> Option<Self> {
+        if number < 1_000_000 { Some(Self(number)) } else { None }
+    }
+}
+
+impl fmt::Display for PrefectureCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}", self.0)
+    }
+}
+
+/// One reporting unit: a prefecture-level division, or a municipality.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefecture {
+    /// GB/T 2260 code.
+    pub code: PrefectureCode,
+    /// Romanised name, for example `Shenyang`.
+    pub name: String,
+    /// Chinese name, for example `沈阳市`.
+    pub name_zh: String,
+    /// Code of the province.
+    pub province_code: PrefectureCode,
+    /// Romanised name of the province.
+    pub province: String,
+    /// Chinese name of the province.
+    pub province_zh: String,
+    /// First day on which the code is valid, inclusive; `None` where unknown.
+    pub valid_from: Option<BusinessDay>,
+    /// First day on which the code is no longer valid, exclusive; `None` while it is.
+    pub valid_to: Option<BusinessDay>,
+}
+
+/// What a product is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProductName {
+    /// English name.
+    pub name: String,
+    /// Chinese name.
+    pub name_zh: String,
+}
+
+/// The prefectures and product names in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Codebook {
+    prefectures: BTreeMap<PrefectureCode, Prefecture>,
+    products: BTreeMap<Product, ProductName>,
+}
+
+/// Something wrong with a reference file, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {column}: {problem}")]
+pub struct CsvFault {
+    /// The file's name.
+    pub file: String,
+    /// Line, counted from 1, the header included.
+    pub line: u64,
+    /// The column's name; empty where the whole line is at fault.
+    pub column: String,
+    /// What is wrong and how to mend it.
+    pub problem: String,
+}
+
+const LIAONING_CSV: &str = include_str!("../data/liaoning.csv");
+const CHINA_CSV: &str = include_str!("../data/china.csv");
+const PRODUCTS_CSV: &str = include_str!("../data/products.csv");
+
+impl Codebook {
+    /// The built-in set: Liaoning's 14 prefectures.
+    ///
+    /// # Panics
+    /// Never: the shipped data are read by a test.
+    pub fn liaoning() -> Self {
+        Self::built_in("liaoning.csv", LIAONING_CSV)
+    }
+
+    /// All 337 reporting units of China: 333 prefecture-level divisions and 4 municipalities.
+    ///
+    /// # Panics
+    /// Never: the shipped data are read by a test.
+    pub fn china() -> Self {
+        Self::built_in("china.csv", CHINA_CSV)
+    }
+
+    fn built_in(file: &str, prefectures: &str) -> Self {
+        Self::from_csv(file, prefectures, None).expect("the shipped reference data are valid")
+    }
+
+    /// Reads a codebook from the text of `prefectures.csv` and, where given, `products.csv`.
+    ///
+    /// # Errors
+    /// Every fault of both files, in the order of their lines.
+    pub fn from_csv(
+        file: &str,
+        prefectures: &str,
+        products: Option<&str>,
+    ) -> Result<Self, Vec<CsvFault>> {
+        let mut faults = Vec::new();
+        let prefectures = read_prefectures(file, prefectures, &mut faults);
+        let products = read_products("products.csv", products.unwrap_or(PRODUCTS_CSV), &mut faults);
+        if faults.is_empty() { Ok(Self { prefectures, products }) } else { Err(faults) }
+    }
+
+    /// Every prefecture, in the order of the codes.
+    pub fn prefectures(&self) -> impl ExactSizeIterator<Item = &Prefecture> {
+        self.prefectures.values()
+    }
+
+    /// The prefecture with this code.
+    pub fn prefecture(&self, code: PrefectureCode) -> Option<&Prefecture> {
+        self.prefectures.get(&code)
+    }
+
+    /// What a product is called: its code where no name was given.
+    pub fn product_name(&self, product: Product) -> &str {
+        self.products.get(&product).map_or(product.as_str(), |names| &names.name)
+    }
+
+    /// What a product is called in Chinese: its code where no name was given.
+    pub fn product_name_zh(&self, product: Product) -> &str {
+        self.products.get(&product).map_or(product.as_str(), |names| &names.name_zh)
+    }
+}
+
+/// One row of a CSV file, with the means to complain about it.
+struct Row<'a> {
+    file: &'a str,
+    header: &'a csv::StringRecord,
+    record: csv::StringRecord,
+    line: u64,
+}
+
+impl Row<'_> {
+    fn get(&self, column: &str) -> &str {
+        let index = self.header.iter().position(|name| name == column);
+        index.and_then(|i| self.record.get(i)).unwrap_or("").trim()
+    }
+
+    fn fault(&self, column: &str, problem: impl Into<String>) -> CsvFault {
+        CsvFault {
+            file: self.file.to_owned(),
+            line: self.line,
+            column: column.to_owned(),
+            problem: problem.into(),
+        }
+    }
+
+    fn text(&self, column: &str, faults: &mut Vec<CsvFault>) -> String {
+        let value = self.get(column);
+        if value.is_empty() {
+            faults.push(self.fault(column, "is empty; every row needs it"));
+        }
+        value.to_owned()
+    }
+
+    fn code(&self, column: &str, faults: &mut Vec<CsvFault>) -> Option<PrefectureCode> {
+        let value = self.get(column);
+        let code = PrefectureCode::parse(value);
+        if code.is_none() {
+            faults.push(
+                self.fault(column, format!("`{value}` is not a GB/T 2260 code; write six digits")),
+            );
+        }
+        code
+    }
+
+    fn date(&self, column: &str, faults: &mut Vec<CsvFault>) -> Option<BusinessDay> {
+        let value = self.get(column);
+        let date = parse_date(value);
+        if date.is_none() && !value.is_empty() {
+            faults.push(self.fault(
+                column,
+                format!("`{value}` is not a date; write YYYY-MM-DD or leave it empty"),
+            ));
+        }
+        date
+    }
+}
+
+/// Calls `each` with every row, after checking that the header has the columns.
+fn read_rows(
+    file: &str,
+    text: &str,
+    columns: &[&str],
+    faults: &mut Vec<CsvFault>,
+    mut each: impl FnMut(&Row<'_>, &mut Vec<CsvFault>),
+) {
+    let whole = |line, column: &str, problem: String| CsvFault {
+        file: file.to_owned(),
+        line,
+        column: column.to_owned(),
+        problem,
+    };
+    let mut reader =
+        csv::ReaderBuilder::new().from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let header = match reader.headers() {
+        Ok(header) => header.clone(),
+        Err(error) => {
+            return faults.push(whole(1, "", format!("the header cannot be read: {error}")));
+        }
+    };
+    let missing: Vec<_> =
+        columns.iter().filter(|column| !header.iter().any(|name| name == **column)).collect();
+    for column in &missing {
+        faults.push(whole(1, column, "the column is missing from the header".to_owned()));
+    }
+    if !missing.is_empty() {
+        return;
+    }
+    for record in reader.into_records() {
+        match record {
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                each(&Row { file, header: &header, record, line }, faults);
+            }
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                faults.push(whole(line, "", format!("the row cannot be read: {error}")));
+            }
+        }
+    }
+}
+
+fn read_prefectures(
+    file: &str,
+    text: &str,
+    faults: &mut Vec<CsvFault>,
+) -> BTreeMap<PrefectureCode, Prefecture> {
+    let columns = ["code", "name", "name_zh", "province_code", "province", "province_zh"];
+    let mut prefectures = BTreeMap::new();
+    read_rows(file, text, &columns, faults, |row, faults| {
+        let code = row.code("code", faults);
+        let province_code = row.code("province_code", faults);
+        let name = row.text("name", faults);
+        let name_zh = row.text("name_zh", faults);
+        let province = row.text("province", faults);
+        let province_zh = row.text("province_zh", faults);
+        let valid_from = row.date("valid_from", faults);
+        let valid_to = row.date("valid_to", faults);
+        let (Some(code), Some(province_code)) = (code, province_code) else { return };
+        let prefecture = Prefecture {
+            code,
+            name,
+            name_zh,
+            province_code,
+            province,
+            province_zh,
+            valid_from,
+            valid_to,
+        };
+        if prefectures.insert(code, prefecture).is_some() {
+            faults.push(row.fault("code", format!("{code} stands twice; keep one row")));
+        }
+    });
+    if prefectures.is_empty() && faults.is_empty() {
+        faults.push(CsvFault {
+            file: file.to_owned(),
+            line: 1,
+            column: String::new(),
+            problem: "no prefecture is given; at least one is needed".to_owned(),
+        });
+    }
+    prefectures
+}
+
+fn read_products(
+    file: &str,
+    text: &str,
+    faults: &mut Vec<CsvFault>,
+) -> BTreeMap<Product, ProductName> {
+    let mut products = BTreeMap::new();
+    read_rows(file, text, &["code", "line", "name", "name_zh"], faults, |row, faults| {
+        let names =
+            ProductName { name: row.text("name", faults), name_zh: row.text("name_zh", faults) };
+        let code = row.get("code");
+        let Some(product) = Product::from_code(code) else {
+            faults.push(row.fault("code", format!("`{code}` is no product of the contract")));
+            return;
+        };
+        if row.get("line") != product.line().as_str() {
+            faults.push(
+                row.fault("line", format!("{product} belongs to the line `{}`", product.line())),
+            );
+        }
+        if products.insert(product, names).is_some() {
+            faults.push(row.fault("code", format!("{product} stands twice; keep one row")));
+        }
+    });
+    products
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shipped_data_are_complete() {
+        assert_eq!(Codebook::liaoning().prefectures().len(), 14);
+        assert_eq!(Codebook::china().prefectures().len(), 337);
+        for product in Product::ALL {
+            assert_ne!(Codebook::liaoning().product_name(*product), product.as_str());
+        }
+        for ours in Codebook::liaoning().prefectures() {
+            let national = Codebook::china();
+            let theirs = national.prefecture(ours.code).expect("Liaoning is part of China");
+            assert_eq!(
+                (&ours.name_zh, ours.province_code),
+                (&theirs.name_zh, theirs.province_code)
+            );
+        }
+    }
+
+    #[test]
+    fn products_are_declared_in_the_order_of_their_codes() {
+        assert!(Product::ALL.is_sorted_by_key(|product| product.as_str()));
+        for product in Product::ALL {
+            assert_eq!(Product::from_code(product.as_str()), Some(*product));
+        }
+        assert_eq!(Product::from_code("Express"), None);
+    }
+
+    #[test]
+    fn prefecture_codes_are_six_digits() {
+        assert_eq!(
+            PrefectureCode::parse("010203").map(|c| c.to_string()).as_deref(),
+            Some("010203")
+        );
+        for text in ["21010", "2101000", "21010a", " 10100", "２１０１００", ""] {
+            assert_eq!(PrefectureCode::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_fault_of_a_file_is_listed_with_its_line_and_column() {
+        let text = "code,name,name_zh,province_code,province,province_zh,valid_from,valid_to\n\
+                    21010,Shenyang,沈阳市,210000,Liaoning,辽宁省,,\n\
+                    210200,,大连市,210000,Liaoning,辽宁省,2020-02-30,\n\
+                    210300,Anshan,鞍山市,210000,Liaoning,辽宁省,,\n\
+                    210300,Anshan,鞍山市,210000,Liaoning,辽宁省,,\n";
+        let faults = Codebook::from_csv("prefectures.csv", text, None).expect_err("four faults");
+        let places: Vec<_> = faults.iter().map(|f| (f.line, f.column.as_str())).collect();
+        assert_eq!(places, [(2, "code"), (3, "name"), (3, "valid_from"), (5, "code")]);
+    }
+}

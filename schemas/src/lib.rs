@@ -1,0 +1,16 @@
+//! The vocabulary of Postroad: what an event may say, in which units, about which places and
+//! products, and what the published tables look like.
+//!
+//! Modules stand in the order in which a record meets them: its value is decoded ([`json`]) into a
+//! [`contract::Raw`], whose terms are [`units`] and [`codebook`] entries; what cannot be used
+//! becomes a [`reject::Reject`]; what could be used ends as rows of [`tables`].
+//!
+//! This crate knows nothing of Kafka, files, clocks or the environment.
+
+pub mod codebook;
+pub mod contract;
+pub mod json;
+pub mod reject;
+pub mod tables;
+pub mod time;
+pub mod units;
