@@ -1,0 +1,446 @@
+//! A shard: the state that one partition of one topic, or one file, folds into.
+//!
+//! The straight way of a record is [`Shard::step`]. The rest of this module is about resuming: a
+//! state comes from a checkpoint without its dedupe window, because ids are never persisted. The
+//! state knows at which offset each hour of its window began; whoever resumes it reads again from
+//! [`ShardState::resume_from`], and records below `next_offset` only feed the window. The last
+//! record of the state is among them and is compared, which tells a topic that was recreated from
+//! one that goes on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use postroad_schemas::contract::{Contract, Raw};
+use postroad_schemas::json;
+use postroad_schemas::reject::{Reason, Reject};
+use postroad_schemas::time::parse_timestamp;
+use postroad_schemas::units::{Hour, NextOffset, Offset, Span, Timestamp};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::dedupe::Window;
+use crate::event::{CellKey, Event, IdKey};
+use crate::invariants::{Invariant, Violation};
+use crate::ledger::{DeadLetter, Delivered, Ledger, Outcome};
+use crate::measures::Measures;
+use crate::rules::{Rules, RulesId};
+use crate::validate::validate;
+
+/// How far a record's timestamp may lie ahead of the consumer's clock, inclusive, and how far it
+/// may move shard time beyond its own `occurred_at`.
+pub const CLOCK_AHEAD_MAX: Span = Span::hours(24);
+
+/// The cells of a shard.
+pub type Cells = HashMap<CellKey, Measures, RandomState>;
+
+/// One record of the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Its position.
+    pub offset: Offset,
+    /// Kafka's timestamp; `None` where absent or negative.
+    pub timestamp: Option<Timestamp>,
+    /// The value; `None` for a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Everything that a checkpoint keeps of a shard: a function of the log up to `ledger.next`, of
+/// the rules in force at each offset and of recorded decisions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShardState {
+    /// Which contract the values follow.
+    pub contract: Contract,
+    /// The account.
+    pub ledger: Ledger,
+    /// The last record accounted for, to be found again at the same place on resuming.
+    pub last_delivered: Option<Delivered>,
+    /// Shard time: `None` before the first valid record.
+    pub watermark: Option<Timestamp>,
+    /// For each hour of shard time in the window, the offset of the first valid record at that
+    /// hour; ascending in both.
+    pub window_hours: VecDeque<(Hour, Offset)>,
+    /// Which rules hold from which offset on; ascending, never empty.
+    pub rules: Vec<(NextOffset, RulesId)>,
+    /// The measures by cell.
+    pub cells: Cells,
+    /// The records that cannot be used, ascending by offset.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+impl ShardState {
+    /// A shard that begins at an offset, under these rules, and has read nothing.
+    pub fn new(contract: Contract, first: NextOffset, rules: RulesId) -> Self {
+        Self {
+            contract,
+            ledger: Ledger::new(first),
+            last_delivered: None,
+            watermark: None,
+            window_hours: VecDeque::new(),
+            rules: vec![(first, rules)],
+            cells: Cells::default(),
+            dead_letters: Vec::new(),
+        }
+    }
+
+    /// The offset from which the dedupe window is rebuilt; `None` while no id is remembered.
+    pub fn window_begin(&self) -> Option<Offset> {
+        self.window_hours.front().map(|(_, offset)| *offset)
+    }
+
+    /// Where reading resumes: at the beginning of the window, and not after the last record, so
+    /// that it can be compared.
+    pub fn resume_from(&self) -> NextOffset {
+        let last = self.last_delivered.map(|delivered| delivered.offset);
+        let oldest = self.window_begin().into_iter().chain(last).min();
+        oldest.map_or(self.ledger.next, NextOffset::from)
+    }
+
+    /// Checks every invariant of a state.
+    ///
+    /// # Errors
+    /// The first that does not hold.
+    pub fn check(&self) -> Result<(), Violation> {
+        self.ledger.check()?;
+        let events = self.cells.values().map(|cell| i128::from(cell.events)).sum();
+        Violation::unless_equal(
+            Invariant::CellsHoldTheApplied,
+            ("the sum of events over all cells", events),
+            ("applied", self.ledger.applied.into()),
+        )?;
+        Violation::unless_equal(
+            Invariant::RejectsAreKept,
+            ("the number of dead letters", self.dead_letters.len() as i128),
+            ("rejected", self.ledger.rejected.into()),
+        )?;
+        let last = self.last_delivered.map(|delivered| delivered.offset);
+        let ordered = self.window_begin().is_none_or(|begin| {
+            self.ledger.first <= begin.into() && last.is_some_and(|last| begin <= last)
+        }) && last.is_none_or(|last| self.ledger.next.is_past(last));
+        if ordered {
+            return Ok(());
+        }
+        Err(Violation {
+            invariant: Invariant::BoundariesAreOrdered,
+            detail: format!(
+                "first {}, window {:?}, last {last:?}, next {}",
+                self.ledger.first,
+                self.window_begin(),
+                self.ledger.next
+            ),
+        })
+    }
+
+    /// Whether the record at this offset was once judged ahead of the clock. Later readings obey
+    /// the judgement instead of making it again.
+    fn was_clock_ahead(&self, offset: Offset) -> bool {
+        self.dead_letters
+            .binary_search_by_key(&offset, |letter| letter.offset)
+            .is_ok_and(|index| self.dead_letters[index].reason == Reason::ClockAhead)
+    }
+
+    /// The shard hour of a valid record in the window, from the hours' beginnings.
+    fn hour_at(&self, offset: Offset) -> Option<Hour> {
+        let after = self.window_hours.partition_point(|(_, begin)| *begin <= offset);
+        after.checked_sub(1).map(|index| self.window_hours[index].0)
+    }
+
+    fn forget_hours_before(&mut self, oldest: Hour) {
+        while self.window_hours.front().is_some_and(|(hour, _)| *hour < oldest) {
+            self.window_hours.pop_front();
+        }
+    }
+}
+
+/// What the log holds at the place of the last record is not that record: the topic was recreated,
+/// or truncated and written anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the log has changed: {0}")]
+pub enum Diverged {
+    /// Another record stands at the offset of the last one delivered.
+    #[error("another record stands at offset {0}, which had been read before")]
+    OtherRecord(Offset),
+    /// The log ends below what had been read.
+    #[error("it ends at {end}, but had been read up to {next}")]
+    EndsBefore {
+        /// Where the log ends now.
+        end: NextOffset,
+        /// The boundary of what had been read.
+        next: NextOffset,
+    },
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The record was new; this became of it.
+    Consumed {
+        /// Its outcome.
+        outcome: Outcome,
+        /// Offsets that the log did not deliver right before it.
+        gap: u64,
+    },
+    /// The record lies below `next_offset`: it was accounted for before and at most fed the window.
+    Skipped,
+}
+
+/// Whether the last record of a resumed state was found again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resumption {
+    /// Not yet read so far.
+    Pending,
+    /// It was, unchanged; or there was none to be found.
+    Verified,
+    /// The log no longer delivers it (retention or compaction), so nothing could be compared.
+    Unverified,
+}
+
+/// A shard that can take records: its state, and the ids of its window.
+#[derive(Debug)]
+pub struct Shard {
+    state: ShardState,
+    /// The content behind `state.rules`, in the same order.
+    rules: Vec<(NextOffset, Arc<Rules>)>,
+    window: Window,
+    /// The index in `rules` of those that the window was last fed under.
+    fed_under: usize,
+    resumption: Resumption,
+    id_key: IdKey,
+    keep_payload: bool,
+}
+
+impl Shard {
+    /// Resumes a state. `rules` is the content behind `state.rules`, in the same order.
+    ///
+    /// # Panics
+    /// If `rules` is empty or does not match `state.rules`: whoever loads them loads one for each.
+    pub fn resume(
+        state: ShardState,
+        rules: Vec<Arc<Rules>>,
+        id_key: IdKey,
+        keep_payload: bool,
+    ) -> Self {
+        assert!(!rules.is_empty() && rules.len() == state.rules.len(), "one content for each id");
+        let rules: Vec<_> = state.rules.iter().map(|(from, _)| *from).zip(rules).collect();
+        let fed_under = rules_index(&rules, state.resume_from());
+        let resumption =
+            if state.last_delivered.is_some() { Resumption::Pending } else { Resumption::Verified };
+        let window = Window::default();
+        Self { state, rules, window, fed_under, resumption, id_key, keep_payload }
+    }
+
+    /// The state as of the last record.
+    pub fn state(&self) -> &ShardState {
+        &self.state
+    }
+
+    /// Whether the window is being rebuilt, and whether the last record was found again.
+    pub fn resumption(&self) -> Resumption {
+        self.resumption
+    }
+
+    /// How many event ids the window holds.
+    pub fn dedupe_ids(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Adopts new rules from `next_offset` on. Only for use at a checkpoint that lists them.
+    pub fn adopt(&mut self, id: RulesId, rules: Arc<Rules>) {
+        if self.state.rules.last().is_some_and(|(_, newest)| *newest == id) {
+            return;
+        }
+        let from = self.state.ledger.next;
+        if self.state.rules.last().is_some_and(|(since, _)| *since == from) {
+            self.state.rules.pop();
+            self.rules.pop();
+        }
+        self.state.rules.push((from, id));
+        self.rules.push((from, rules));
+        if let Some((hour, _)) = self.state.window_hours.back().copied() {
+            let oldest = hour.window_start(self.newest_rules().dedupe_window_h);
+            self.state.forget_hours_before(oldest);
+        }
+    }
+
+    /// Takes one record. `clock` is the consumer's own; it is only asked whether a timestamp lies
+    /// more than [`CLOCK_AHEAD_MAX`] ahead of it.
+    ///
+    /// # Errors
+    /// Where the log is not the one that the state was folded from. The shard is then unchanged
+    /// and must not be stepped again.
+    pub fn step(&mut self, record: &Record<'_>, clock: Timestamp) -> Result<Step, Diverged> {
+        if self.state.ledger.next.is_past(record.offset) {
+            return self.revisit(record).map(|()| Step::Skipped);
+        }
+        self.finish_resumption();
+        self.feed_under(self.rules.len() - 1);
+        let delivered = identify(record);
+        let gap = self.state.ledger.next.distance_to(record.offset.into());
+        let outcome = self.fold(record, clock);
+        self.state.ledger.account(&delivered, outcome);
+        self.state.last_delivered = Some(delivered);
+        Ok(Step::Consumed { outcome, gap })
+    }
+
+    /// Takes the news that the log ends at `end`, everything below having been delivered in order.
+    /// Returns the number of offsets before it that the log does not deliver.
+    ///
+    /// # Errors
+    /// Where the log ends below what had been read.
+    pub fn end_of_log(&mut self, end: NextOffset) -> Result<u64, Diverged> {
+        let next = self.state.ledger.next;
+        if end < next {
+            return Err(Diverged::EndsBefore { end, next });
+        }
+        self.finish_resumption();
+        self.state.ledger.advance_to(end);
+        Ok(next.distance_to(end))
+    }
+
+    /// Judges a new record and applies it.
+    fn fold(&mut self, record: &Record<'_>, clock: Timestamp) -> Outcome {
+        let Some(value) = record.value else { return Outcome::Ignored };
+        let rules = Arc::clone(self.newest_rules());
+        let event = match judge(self.state.contract, value, record.timestamp, &rules, &self.id_key)
+        {
+            Ok(event) if event.recorded_at > clock + CLOCK_AHEAD_MAX => {
+                let reject = Reject::whole(Reason::ClockAhead);
+                return self.reject(record, reject, Some(event.recorded_at));
+            }
+            Ok(event) => event,
+            Err((reject, timestamp)) => return self.reject(record, reject, timestamp),
+        };
+        let now = shard_time(self.state.watermark, &event);
+        let hour = now.hour();
+        self.begin_hour(hour, record.offset, rules.dedupe_window_h);
+        self.state.watermark = Some(now);
+        if self.window.observe(event.id, hour, rules.dedupe_window_h) {
+            return Outcome::Duplicate;
+        }
+        let effect = Measures::of(&event, &rules);
+        *self.state.cells.entry(event.cell).or_default() += &effect;
+        Outcome::Applied
+    }
+
+    fn reject(
+        &mut self,
+        record: &Record<'_>,
+        reject: Reject,
+        timestamp: Option<Timestamp>,
+    ) -> Outcome {
+        let kept = record.value.filter(|_| self.keep_payload && reject.reason != Reason::TooLarge);
+        self.state.dead_letters.push(DeadLetter {
+            offset: record.offset,
+            timestamp,
+            judged_at: self.state.watermark,
+            reason: reject.reason,
+            field: reject.field,
+            payload: kept.map(Box::from),
+        });
+        Outcome::Rejected(reject)
+    }
+
+    /// Notes where an hour of shard time began, and lets go of those that left the window.
+    fn begin_hour(&mut self, hour: Hour, offset: Offset, window_h: u32) {
+        if self.state.window_hours.back().is_none_or(|(newest, _)| *newest < hour) {
+            self.state.window_hours.push_back((hour, offset));
+            self.state.forget_hours_before(hour.window_start(window_h));
+        }
+    }
+
+    /// Takes a record that was accounted for before: compares the last one, and feeds the window.
+    fn revisit(&mut self, record: &Record<'_>) -> Result<(), Diverged> {
+        if self.resumption != Resumption::Pending {
+            return Ok(());
+        }
+        if let Some(last) = self.state.last_delivered.filter(|last| last.offset == record.offset) {
+            if identify(record) != last {
+                return Err(Diverged::OtherRecord(record.offset));
+            }
+            self.resumption = Resumption::Verified;
+        }
+        let Some(value) = record.value else { return Ok(()) };
+        let Some(hour) = self.state.hour_at(record.offset) else { return Ok(()) };
+        if self.state.was_clock_ahead(record.offset) {
+            return Ok(());
+        }
+        self.feed_under(rules_index(&self.rules, record.offset.into()));
+        let rules = &self.rules[self.fed_under].1;
+        let judged = judge(self.state.contract, value, record.timestamp, rules, &self.id_key);
+        if let Ok(event) = judged {
+            self.window.observe(event.id, hour, rules.dedupe_window_h);
+        }
+        Ok(())
+    }
+
+    /// The first new record, or the end of the log, ends the rebuilding of the window.
+    fn finish_resumption(&mut self) {
+        if self.resumption == Resumption::Pending {
+            self.resumption = Resumption::Unverified;
+        }
+    }
+
+    /// Crosses to other rules: at each crossing the window lets go of what the rules before it no
+    /// longer remembered, so that wider ones cannot see more than a rebuilt window would hold.
+    fn feed_under(&mut self, index: usize) {
+        while self.fed_under < index {
+            let window_h = self.rules[self.fed_under].1.dedupe_window_h;
+            self.fed_under += 1;
+            let crossing = self.rules[self.fed_under].0;
+            let before = self.state.window_hours.partition_point(|(_, at)| crossing.is_past(*at));
+            if let Some(index) = before.checked_sub(1) {
+                let (hour, _) = self.state.window_hours[index];
+                self.window.forget_before(hour.window_start(window_h));
+            }
+        }
+    }
+
+    fn newest_rules(&self) -> &Arc<Rules> {
+        let (_, rules) = self.rules.last().expect("resume asserts that there is one");
+        rules
+    }
+}
+
+/// The index of the rules in force at a boundary.
+fn rules_index(rules: &[(NextOffset, Arc<Rules>)], at: NextOffset) -> usize {
+    rules.partition_point(|(from, _)| *from <= at).saturating_sub(1)
+}
+
+/// `max(shard time, min(t, occurred_at + 24 h))`: one producer's broken clock cannot run away with
+/// the shard's.
+fn shard_time(before: Option<Timestamp>, event: &Event) -> Timestamp {
+    let own = event.recorded_at.min(event.occurred_at + CLOCK_AHEAD_MAX);
+    before.map_or(own, |before| before.max(own))
+}
+
+/// Decodes and validates one value. A reject comes with the timestamp of its dead letter.
+fn judge(
+    contract: Contract,
+    value: &[u8],
+    timestamp: Option<Timestamp>,
+    rules: &Rules,
+    id_key: &IdKey,
+) -> Result<Event, (Reject, Option<Timestamp>)> {
+    if value.len() as u64 > rules.value_bytes_max {
+        return Err((Reject::whole(Reason::TooLarge), timestamp));
+    }
+    let raw = json::decode(contract, value).map_err(|reject| (reject, timestamp))?;
+    validate(contract, &raw, timestamp, rules, id_key)
+        .map_err(|reject| (reject, timestamp.or_else(|| own_time(&raw))))
+}
+
+/// The time that a value without a record's timestamp claims for itself.
+fn own_time(raw: &Raw<'_>) -> Option<Timestamp> {
+    raw.occurred_at.as_deref().and_then(parse_timestamp)
+}
+
+fn identify(record: &Record<'_>) -> Delivered {
+    Delivered {
+        offset: record.offset,
+        timestamp: record.timestamp,
+        hash: record.value.map_or(0, xxh3_128),
+    }
+}
+
+#[cfg(test)]
+mod tests;
