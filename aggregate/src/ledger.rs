@@ -148,9 +148,9 @@ pub struct DeadLetter {
     pub offset: Offset,
     /// Its timestamp: the record's, else its own `occurred_at` where that could be read.
     pub timestamp: Option<Timestamp>,
-    /// Shard time when it was judged, from which its retention counts: the log's own clock, so
-    /// that replaying an old log does not forget its dead letters at once.
-    pub judged_at: Option<Timestamp>,
+    /// The consumer's clock when it was judged, from which its retention counts: an old log that is
+    /// read today is not forgotten today. Nothing else depends on it.
+    pub judged_at: Timestamp,
     /// Why it cannot be used.
     pub reason: Reason,
     /// The field that shows it.

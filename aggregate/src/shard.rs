@@ -204,6 +204,8 @@ pub struct Shard {
     window: Window,
     /// The index in `rules` of those that the window was last fed under.
     fed_under: usize,
+    /// The records that have been read again, `[from, until)`.
+    revisited: Option<(NextOffset, NextOffset)>,
     resumption: Resumption,
     id_key: IdKey,
     keep_payload: bool,
@@ -225,8 +227,16 @@ impl Shard {
         let fed_under = rules_index(&rules, state.resume_from());
         let resumption =
             if state.last_delivered.is_some() { Resumption::Pending } else { Resumption::Verified };
-        let window = Window::default();
-        Self { state, rules, window, fed_under, resumption, id_key, keep_payload }
+        Self {
+            revisited: None,
+            state,
+            rules,
+            window: Window::default(),
+            fed_under,
+            resumption,
+            id_key,
+            keep_payload,
+        }
     }
 
     /// The state as of the last record.
@@ -237,6 +247,14 @@ impl Shard {
     /// Whether the window is being rebuilt, and whether the last record was found again.
     pub fn resumption(&self) -> Resumption {
         self.resumption
+    }
+
+    /// Whether a new record can be judged as if the shard had never been resumed: its last record
+    /// was found again, and reading began where the window begins.
+    pub fn is_window_whole(&self) -> bool {
+        let begin = self.state.resume_from();
+        self.resumption == Resumption::Verified
+            && self.revisited.is_none_or(|(from, _)| from <= begin)
     }
 
     /// How many event ids the window holds.
@@ -305,10 +323,10 @@ impl Shard {
         {
             Ok(event) if event.recorded_at > clock + CLOCK_AHEAD_MAX => {
                 let reject = Reject::whole(Reason::ClockAhead);
-                return self.reject(record, reject, Some(event.recorded_at));
+                return self.reject(record, reject, Some(event.recorded_at), clock);
             }
             Ok(event) => event,
-            Err((reject, timestamp)) => return self.reject(record, reject, timestamp),
+            Err((reject, timestamp)) => return self.reject(record, reject, timestamp, clock),
         };
         let now = shard_time(self.state.watermark, &event);
         let hour = now.hour();
@@ -327,12 +345,13 @@ impl Shard {
         record: &Record<'_>,
         reject: Reject,
         timestamp: Option<Timestamp>,
+        clock: Timestamp,
     ) -> Outcome {
         let kept = record.value.filter(|_| self.keep_payload && reject.reason != Reason::TooLarge);
         self.state.dead_letters.push(DeadLetter {
             offset: record.offset,
             timestamp,
-            judged_at: self.state.watermark,
+            judged_at: clock,
             reason: reject.reason,
             field: reject.field,
             payload: kept.map(Box::from),
@@ -350,9 +369,11 @@ impl Shard {
 
     /// Takes a record that was accounted for before: compares the last one, and feeds the window.
     fn revisit(&mut self, record: &Record<'_>) -> Result<(), Diverged> {
-        if self.resumption != Resumption::Pending {
+        let (from, until) = self.revisited.unwrap_or((record.offset.into(), record.offset.into()));
+        if self.resumption != Resumption::Pending || until.is_past(record.offset) {
             return Ok(());
         }
+        self.revisited = Some((from, record.offset.next()));
         if let Some(last) = self.state.last_delivered.filter(|last| last.offset == record.offset) {
             if identify(record) != last {
                 return Err(Diverged::OtherRecord(record.offset));

@@ -263,18 +263,17 @@ fn require_by_type(contract: Contract, raw: &Raw<'_>, code: &str) -> Result<Opti
 }
 
 fn check_pair(kind: Kind, product: Product) -> Result<(), Reject> {
-    let (transaction, field) = match kind {
+    let transaction = match kind {
         Kind::Parcel(_) => return Ok(()),
-        Kind::Finance(transaction) => (transaction, Field::TxnType),
+        Kind::Finance(transaction) | Kind::Reversal(Some(transaction)) => transaction,
         Kind::Reversal(None) => {
             return Err(Reject::field(Reason::InvalidReversal, Field::Reverses));
         }
-        Kind::Reversal(Some(transaction)) => (transaction, Field::Reverses),
     };
     if transaction.is_allowed_for(product) {
         return Ok(());
     }
-    Err(Reject::field(Reason::TypeProductMismatch, field))
+    Err(Reject::field(Reason::TypeProductMismatch, Field::Product))
 }
 
 /// The times of an event, parsed once.
@@ -327,8 +326,8 @@ impl Times {
 /// Ranges are checked whether or not the type uses the field.
 fn check_amounts(raw: &Raw<'_>) -> Result<(), Reject> {
     let ranges = [
-        (raw.revenue_fen, 0..=FEN_MAX, Field::RevenueFen),
         (raw.amount_fen, 0..=FEN_MAX, Field::AmountFen),
+        (raw.revenue_fen, 0..=FEN_MAX, Field::RevenueFen),
         (raw.weight_g, 0..=GRAMS_MAX, Field::WeightG),
         (raw.attempt, 1..=i64::MAX, Field::Attempt),
     ];

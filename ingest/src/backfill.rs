@@ -1,0 +1,469 @@
+//! `postroad backfill`: the same fold over files of events.
+//!
+//! Envelopes keep their topic, partition and offset, so that the shards are those of Kafka and
+//! `run` can go on from there. A file of bare values is a shard of its own, known by its base name.
+//! Running again over the same files finds every record accounted for and changes nothing.
+
+mod inputs;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressStyle};
+use postroad_aggregate::event::IdKey;
+use postroad_aggregate::ledger::Outcome;
+use postroad_aggregate::rules::{Rules, RulesId};
+use postroad_aggregate::shard::{Record, Shard, ShardState, Step};
+use postroad_schemas::contract::Contract;
+use postroad_schemas::units::{NextOffset, Offset, Timestamp};
+use tracing::warn;
+
+use self::inputs::Input;
+use crate::checkpoint::chain::{Newest, Tip};
+use crate::checkpoint::{Checkpoint, DecisionId, Phase, ShardId, Source, format};
+use crate::clock::now;
+use crate::error::{Exit, Failure, Kind, chain};
+use crate::publish::{PublishSettings, Publisher};
+use crate::source::file::{FileError, LineFormat, Lines};
+use crate::store::Store;
+
+/// How often the shards are checkpointed on the way.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What to read, and how.
+#[derive(Debug)]
+pub struct BackfillOptions {
+    /// The files, in the order in which they are read.
+    pub files: Vec<PathBuf>,
+    /// How their lines are read.
+    pub format: LineFormat,
+    /// The contract of topics whose name implies none, and of bare values.
+    pub contract: Option<Contract>,
+    /// Read only this topic; for bare values, the topic that implies the contract.
+    pub topic: Option<String>,
+    /// The rules.
+    pub rules: Rules,
+    /// Names, and when days are complete.
+    pub publish: PublishSettings,
+    /// Whether payloads of dead letters are kept.
+    pub keep_payload: bool,
+}
+
+/// What a backfill did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Records whose effect was added.
+    pub applied: u64,
+    /// Duplicates.
+    pub duplicates: u64,
+    /// Records that cannot be used.
+    pub rejected: u64,
+    /// Tombstones.
+    pub ignored: u64,
+    /// Records that had been accounted for before.
+    pub skipped: u64,
+    /// The publish that was made, if anything changed.
+    pub publish: Option<u64>,
+}
+
+/// Folds files into a store and publishes.
+///
+/// # Errors
+/// Where a file cannot be read or is not of its format, a shard cannot go on, or the store fails.
+pub async fn backfill(store: &Store, options: &BackfillOptions) -> Result<Summary, Failure> {
+    check_names(options)?;
+    let rules_id = store
+        .put_rules(&options.rules)
+        .await
+        .map_err(|error| Failure::from_error(Exit::of(error.kind()), &error))?;
+    let mut backfill = Backfill {
+        store,
+        options,
+        rules: (rules_id, Arc::new(options.rules.clone())),
+        id_key: IdKey(rand::random()),
+        shards: BTreeMap::new(),
+        inputs: inputs::recorded(store)
+            .await
+            .map_err(|error| Failure::from_error(Exit::of(error.kind()), &error))?,
+        summary: Summary::default(),
+        committed: Instant::now(),
+    };
+    let bar = progress_bar(&options.files);
+    for path in &options.files {
+        backfill.read(path, &bar).await?;
+    }
+    bar.finish_and_clear();
+    backfill.commit_all().await?;
+    backfill.publish().await
+}
+
+/// Files of bare values are known by their base names, which therefore must differ.
+fn check_names(options: &BackfillOptions) -> Result<(), Failure> {
+    if options.format == LineFormat::Kcat {
+        return Ok(());
+    }
+    let mut names = BTreeSet::new();
+    for path in &options.files {
+        if !names.insert(path.file_name()) {
+            let message = format!(
+                "{}: another file of this base name is given too, and a file is known by its base \
+                 name; rename one",
+                path.display()
+            );
+            return Err(Failure::new(Exit::Usage, message));
+        }
+    }
+    Ok(())
+}
+
+fn progress_bar(files: &[PathBuf]) -> ProgressBar {
+    let sizes = files.iter().filter_map(|path| std::fs::metadata(path).ok());
+    let bar = ProgressBar::new(sizes.map(|metadata| metadata.len()).sum());
+    let style = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+struct Backfill<'a> {
+    store: &'a Store,
+    options: &'a BackfillOptions,
+    rules: (RulesId, Arc<Rules>),
+    id_key: IdKey,
+    shards: BTreeMap<ShardId, Open>,
+    /// The files of earlier backfills, and those that this one has read.
+    inputs: Vec<Input>,
+    summary: Summary,
+    committed: Instant,
+}
+
+/// A shard that this backfill has opened.
+struct Open {
+    fold: Shard,
+    /// The object that this backfill goes on from, until it has written one of its own.
+    found: Option<Newest>,
+    tip: Option<Tip>,
+    phase: Phase,
+    decisions: Vec<(NextOffset, DecisionId)>,
+    caught_up_at: Option<Timestamp>,
+    /// What the newest checkpoint holds.
+    written: Option<(NextOffset, Phase)>,
+}
+
+impl Backfill<'_> {
+    async fn read(&mut self, path: &Path, bar: &ProgressBar) -> Result<(), Failure> {
+        let mut lines = Lines::open(path).map_err(|error| file_failure(&error))?;
+        let clock = now();
+        match self.options.format {
+            LineFormat::Kcat => self.read_envelopes(path, &mut lines, clock, bar).await,
+            LineFormat::Ndjson => self.read_values(path, &mut lines, clock, bar).await,
+        }
+    }
+
+    async fn read_envelopes(
+        &mut self,
+        path: &Path,
+        lines: &mut Lines,
+        clock: Timestamp,
+        bar: &ProgressBar,
+    ) -> Result<(), Failure> {
+        let mut input = Input::new(path);
+        while let Some((line, _, bytes)) = lines.next_line().map_err(|e| file_failure(&e))? {
+            bar.inc(bytes);
+            let envelope = lines.envelope().map_err(|error| file_failure(&error))?;
+            if self.options.topic.as_ref().is_some_and(|topic| *topic != envelope.topic) {
+                continue;
+            }
+            let id = ShardId::kafka(envelope.topic.as_str(), envelope.partition);
+            let first = Offset::new(envelope.offset);
+            if !self.shards.contains_key(&id) {
+                let contract = self.contract_of(&envelope.topic).ok_or_else(|| {
+                    let place = format!("{}:{}", path.display(), line + 1);
+                    unknown_contract(&place, &envelope.topic)
+                })?;
+                self.open(&id, contract, first.into()).await?;
+            }
+            if self.shards[&id].lacks_window(first) {
+                self.rebuild_window(&id, path, clock)?;
+            }
+            input.note(&envelope.topic, envelope.partition, first);
+            self.step(&id, path, &envelope.record(), clock)?;
+            self.commit_now_and_then().await?;
+        }
+        if !self.inputs.contains(&input) {
+            inputs::record(self.store, &input)
+                .await
+                .map_err(|error| Failure::from_error(Exit::of(error.kind()), &error))?;
+            self.inputs.push(input);
+        }
+        Ok(())
+    }
+
+    /// Reads again, from the files of earlier backfills, what a shard's dedupe window is made of.
+    fn rebuild_window(
+        &mut self,
+        id: &ShardId,
+        path: &Path,
+        clock: Timestamp,
+    ) -> Result<(), Failure> {
+        let state = self.shards[id].fold.state();
+        let (from, next) = (state.resume_from(), state.ledger.next);
+        let holding = self.inputs.iter().filter_map(|input| {
+            input.first_within(id, from, next).map(|first| (first, input.path.clone()))
+        });
+        let in_order_of_offsets: BTreeSet<(i64, PathBuf)> = holding.collect();
+        for (_, file) in &in_order_of_offsets {
+            let Ok(mut lines) = Lines::open(file) else { continue };
+            while lines.next_line().map_err(|e| file_failure(&e))?.is_some() {
+                let envelope = lines.envelope().map_err(|error| file_failure(&error))?;
+                let offset = Offset::new(envelope.offset);
+                let is_of_shard =
+                    *envelope.topic == *id.topic && envelope.partition == id.partition;
+                if is_of_shard && next.is_past(offset) {
+                    self.step(id, file, &envelope.record(), clock)?;
+                    self.summary.skipped -= 1;
+                }
+            }
+        }
+        if self.shards[id].fold.is_window_whole() {
+            return Ok(());
+        }
+        let message = format!(
+            "{}: {id}: the store holds offsets up to {next}, and to tell repeated events the \
+             records from offset {from} on are needed again; name the files that hold them, too, \
+             before this one",
+            path.display(),
+        );
+        Err(Failure::new(Exit::DataErr, message))
+    }
+
+    async fn read_values(
+        &mut self,
+        path: &Path,
+        lines: &mut Lines,
+        clock: Timestamp,
+        bar: &ProgressBar,
+    ) -> Result<(), Failure> {
+        let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy();
+        let id = ShardId::file(&*name);
+        let named = self.options.topic.as_deref().and_then(Contract::of_topic);
+        let contract = self.options.contract.or(named).ok_or_else(|| {
+            let message = "bare values do not say which contract they follow; name it with \
+                           --contract parcel or --contract finance";
+            Failure::new(Exit::Usage, message)
+        })?;
+        self.open(&id, contract, NextOffset::new(0)).await?;
+        while let Some((line, value, bytes)) = lines.next_line().map_err(|e| file_failure(&e))? {
+            bar.inc(bytes);
+            let offset = Offset::new(i64::try_from(line).unwrap_or(i64::MAX));
+            let record = Record { offset, timestamp: None, value: Some(value) };
+            self.step(&id, path, &record, clock)?;
+            self.commit_now_and_then().await?;
+        }
+        if let Some(shard) = self.shards.get_mut(&id) {
+            shard.phase = Phase::Closed;
+        }
+        Ok(())
+    }
+
+    fn contract_of(&self, topic: &str) -> Option<Contract> {
+        Contract::of_topic(topic).or(self.options.contract)
+    }
+
+    /// Opens a shard at its newest checkpoint, or as a new one that begins at `first`.
+    async fn open(
+        &mut self,
+        id: &ShardId,
+        contract: Contract,
+        first: NextOffset,
+    ) -> Result<(), Failure> {
+        let fail = |kind: Kind, error: &dyn std::error::Error| {
+            Failure::new(Exit::of(kind), format!("{id}: {}", chain(error)))
+        };
+        let found =
+            self.store.newest_checkpoint(id).await.map_err(|error| fail(error.kind(), &error))?;
+        let (rules_id, rules) = &self.rules;
+        let open = match found {
+            None => {
+                let state = ShardState::new(contract, first, *rules_id);
+                let rules = vec![Arc::clone(rules)];
+                let keep_payload = self.options.keep_payload;
+                Open {
+                    fold: Shard::resume(state, rules, self.id_key, keep_payload),
+                    found: None,
+                    tip: None,
+                    phase: Phase::Running,
+                    decisions: Vec::new(),
+                    caught_up_at: None,
+                    written: None,
+                }
+            }
+            Some((newest, checkpoint)) => {
+                check_contract(id, &checkpoint.state, contract)?;
+                let loaded = self.store.rules_of(&checkpoint.state).await;
+                let loaded = loaded.map_err(|error| fail(error.kind(), &error))?;
+                let written = (checkpoint.state.ledger.next, checkpoint.phase);
+                let keep_payload = self.options.keep_payload;
+                let mut fold = Shard::resume(checkpoint.state, loaded, self.id_key, keep_payload);
+                fold.adopt(*rules_id, Arc::clone(rules));
+                Open {
+                    fold,
+                    found: Some(newest),
+                    tip: None,
+                    phase: checkpoint.phase,
+                    decisions: checkpoint.decisions,
+                    caught_up_at: checkpoint.caught_up_at,
+                    written: Some(written),
+                }
+            }
+        };
+        self.shards.insert(id.clone(), open);
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        id: &ShardId,
+        path: &Path,
+        record: &Record<'_>,
+        clock: Timestamp,
+    ) -> Result<(), Failure> {
+        let shard = self.shards.get_mut(id).expect("opened before its first record");
+        let step = shard.fold.step(record, clock).map_err(|diverged| {
+            let message = format!(
+                "{}: {id}: {diverged}; the store was filled from another file or topic: use a new \
+                 store for this one",
+                path.display()
+            );
+            Failure::new(Exit::DataErr, message)
+        })?;
+        match step {
+            Step::Skipped => self.summary.skipped += 1,
+            Step::Consumed { outcome: Outcome::Applied, .. } => self.summary.applied += 1,
+            Step::Consumed { outcome: Outcome::Duplicate, .. } => self.summary.duplicates += 1,
+            Step::Consumed { outcome: Outcome::Rejected(_), .. } => self.summary.rejected += 1,
+            Step::Consumed { outcome: Outcome::Ignored, .. } => self.summary.ignored += 1,
+        }
+        Ok(())
+    }
+
+    async fn commit_now_and_then(&mut self) -> Result<(), Failure> {
+        if self.committed.elapsed() < CHECKPOINT_INTERVAL {
+            return Ok(());
+        }
+        self.commit_all().await?;
+        self.committed = Instant::now();
+        Ok(())
+    }
+
+    /// Checkpoints every shard that has changed.
+    async fn commit_all(&mut self) -> Result<(), Failure> {
+        for (id, shard) in &mut self.shards {
+            let reached = (shard.fold.state().ledger.next, shard.phase);
+            if shard.written == Some(reached) {
+                continue;
+            }
+            shard.commit(self.store, id).await?;
+            shard.written = Some(reached);
+        }
+        Ok(())
+    }
+
+    async fn publish(mut self) -> Result<Summary, Failure> {
+        if self.summary.skipped > 0 && self.summary.applied > 0 {
+            warn!(
+                skipped = self.summary.skipped,
+                "records below a shard's next offset were skipped, having been accounted for; if \
+                 these files are parts of one log, name them in the order of their offsets"
+            );
+        }
+        let expected: BTreeSet<ShardId> = self.shards.keys().cloned().collect();
+        let settings = self.options.publish.clone();
+        let published = async {
+            let mut publisher = Publisher::take_over(self.store.clone(), settings).await?;
+            publisher.publish(&expected, now()).await
+        };
+        let published =
+            published.await.map_err(|error| Failure::from_error(Exit::of(error.kind()), &error))?;
+        self.summary.publish = published.map(|snapshot| snapshot.manifest.publish);
+        Ok(self.summary)
+    }
+}
+
+impl Open {
+    /// Whether the record is new, but the dedupe window of which it may repeat something has not
+    /// been rebuilt.
+    fn lacks_window(&self, offset: Offset) -> bool {
+        let is_new = !self.fold.state().ledger.next.is_past(offset);
+        self.written.is_some() && is_new && !self.fold.is_window_whole()
+    }
+
+    async fn commit(&mut self, store: &Store, id: &ShardId) -> Result<(), Failure> {
+        let state = self.fold.state();
+        state
+            .check()
+            .map_err(|violation| Failure::new(Exit::Software, format!("{id}: {violation}")))?;
+        let checkpoint = Checkpoint {
+            id: id.clone(),
+            phase: self.phase,
+            caught_up_at: self.caught_up_at,
+            decisions: self.decisions.clone(),
+            state: state.clone(),
+        };
+        let payload = Bytes::from(format::encode(&checkpoint));
+        let chain_of_shard = store.chain(id);
+        let fail = |error: &dyn std::error::Error| {
+            let message = format!("{id}: its checkpoint could not be written: {}", chain(error));
+            Failure::new(Exit::TempFail, message)
+        };
+        let tip = if let Some(tip) = self.tip.take() {
+            chain_of_shard.commit(tip, payload).await.map_err(|error| fail(&error))?
+        } else {
+            let claimed = chain_of_shard.claim(self.found.as_ref(), payload).await;
+            claimed.map_err(|error| fail(&error))?.ok_or_else(|| {
+                let message =
+                    format!("{id}: another process writes it; end that one, then run this again");
+                Failure::new(Exit::TempFail, message)
+            })?
+        };
+        self.tip = Some(tip);
+        Ok(())
+    }
+}
+
+fn check_contract(id: &ShardId, state: &ShardState, given: Contract) -> Result<(), Failure> {
+    if state.contract == given {
+        return Ok(());
+    }
+    let what = match id.source {
+        Source::File => "a file of this base name",
+        Source::Kafka => "this topic",
+    };
+    let message = format!(
+        "{id}: the store holds {what} under the contract `{}`, not `{given}`; use a new store",
+        state.contract
+    );
+    Err(Failure::new(Exit::DataErr, message))
+}
+
+fn unknown_contract(place: &str, topic: &str) -> Failure {
+    let message = format!(
+        "{place}: the topic `{topic}` is none of the built-in ones; name its contract with \
+         --contract parcel or --contract finance"
+    );
+    Failure::new(Exit::Usage, message)
+}
+
+fn file_failure(error: &FileError) -> Failure {
+    let exit = match error {
+        FileError::Open { .. } => Exit::NoInput,
+        FileError::Read { .. } => Exit::IoErr,
+        FileError::Envelope { .. } => Exit::DataErr,
+    };
+    Failure::from_error(exit, error)
+}

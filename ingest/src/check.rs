@@ -1,0 +1,92 @@
+//! `postroad check`: what a configuration points at, asked without changing it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Fault};
+use crate::error::chain;
+use crate::run::prepare::kafka_settings;
+use crate::source::kafka::{KafkaQueries, QueryError};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Every fault of what a valid configuration points at.
+pub async fn check(config: &Config) -> Vec<Fault> {
+    let mut faults = check_store(config);
+    let queries = match KafkaQueries::new(&kafka_settings(config)) {
+        Ok(queries) => Arc::new(queries),
+        Err(error) => {
+            faults.push(fault("kafka.properties", "", chain(&error)));
+            return faults;
+        }
+    };
+    let brokers = config.kafka.brokers.clone();
+    let topics = config.kafka.topics.clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut faults = Vec::new();
+        for topic in &topics {
+            let name = std::slice::from_ref(&topic.name);
+            match queries.partition_counts(name, TIMEOUT) {
+                Ok(_) => faults.extend(check_topic(&queries, &topic.name)),
+                Err(QueryError::Unknown(_)) => {
+                    let remedy = format!("does not exist on {brokers}; create it");
+                    faults.push(fault("kafka.topics", &topic.name, remedy));
+                }
+                Err(error) => {
+                    let remedy =
+                        format!("{}; check the address and the security settings", chain(&error));
+                    faults.push(fault("kafka.brokers", &brokers, remedy));
+                    break;
+                }
+            }
+        }
+        faults
+    });
+    faults.extend(asked.await.unwrap_or_default());
+    faults
+}
+
+/// The folder of the store has to be there or to be creatable; it is not made here.
+fn check_store(config: &Config) -> Vec<Fault> {
+    let root = &config.store.root;
+    let existing = root.ancestors().find(|path| path.exists());
+    let writable = existing.is_some_and(|path| {
+        path.metadata().is_ok_and(|found| found.is_dir() && !found.permissions().readonly())
+    });
+    if writable {
+        return Vec::new();
+    }
+    let remedy = "is no folder that can be written to; make it, or name another";
+    vec![fault("store.url", &root.display().to_string(), remedy.to_owned())]
+}
+
+/// What a topic's settings mean for exactness. Settings that cannot be asked for are no fault.
+fn check_topic(queries: &KafkaQueries, topic: &str) -> Vec<Fault> {
+    let Ok(settings) = queries.topic_configs(topic, TIMEOUT) else { return Vec::new() };
+    let mut faults = Vec::new();
+    if settings.get("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
+        let remedy = "has cleanup.policy=compact, which deletes records before they are read";
+        faults.push(fault("kafka.topics", topic, remedy.to_owned()));
+    }
+    if let Some(warning) = timestamp_warning(&settings) {
+        eprintln!("postroad: warning: the topic `{topic}` {warning}");
+    }
+    faults
+}
+
+/// Brokers can bound a record's timestamp; where they do not, one producer's broken clock reaches
+/// the consumer.
+pub fn timestamp_warning(settings: &std::collections::BTreeMap<String, String>) -> Option<String> {
+    let is = |key: &str, value: &str| settings.get(key).is_some_and(|found| found == value);
+    let after = settings.get("message.timestamp.after.max.ms")?.parse::<u64>().ok()?;
+    let bounded = is("message.timestamp.type", "LogAppendTime") || after <= 24 * 3_600_000;
+    (!bounded).then(|| {
+        "bounds no timestamp: set message.timestamp.after.max.ms (an hour is Kafka's default), or \
+         message.timestamp.type=LogAppendTime"
+            .to_owned()
+    })
+}
+
+fn fault(key: &str, value: &str, remedy: String) -> Fault {
+    Fault { key: key.to_owned(), value: value.to_owned(), remedy }
+}

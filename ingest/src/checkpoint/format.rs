@@ -1,0 +1,442 @@
+//! The bytes of a checkpoint: a shard's state, whole, in a format that can be told from its
+//! successors.
+//!
+//! Integers are zigzag LEB128, so that a cell costs about thirty bytes. Products, reasons and
+//! fields are written as names in a table at the front and referred to by index, so that adding
+//! one to the code moves nothing in old checkpoints. The envelope around these bytes (magic,
+//! checksum, place in the chain) belongs to [`super::envelope`].
+//!
+//! Nothing in here identifies a person, parcel or account: no event id, no key, and no payload
+//! unless the operator chose to keep those of dead letters.
+
+use postroad_aggregate::event::CellKey;
+use postroad_aggregate::ledger::{DeadLetter, Delivered, Ledger};
+use postroad_aggregate::measures::{MEASURES, Measures};
+use postroad_aggregate::rules::RulesId;
+use postroad_aggregate::shard::ShardState;
+use postroad_schemas::codebook::{PrefectureCode, Product};
+use postroad_schemas::contract::Contract;
+use postroad_schemas::reject::{Field, Reason};
+use postroad_schemas::units::{BusinessDay, Hour, NextOffset, Offset, Timestamp};
+
+use super::{Checkpoint, DecisionId, Phase, ShardId, Source};
+
+/// The version that this program writes. It reads all up to this one.
+pub const FORMAT_VERSION: u64 = 1;
+
+/// Why bytes are not a checkpoint that this program can go on from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// Written by a newer program: refused, never overwritten.
+    #[error(
+        "it has format version {0}, this program reads up to {FORMAT_VERSION}; use the newer program"
+    )]
+    Newer(u64),
+    /// Not what the format says, although the checksum holds.
+    #[error("its {0} cannot be read")]
+    Unreadable(&'static str),
+}
+
+/// Encodes a checkpoint. Equal checkpoints give equal bytes.
+pub fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
+    let mut out = Writer(Vec::with_capacity(1024 + checkpoint.state.cells.len() * 48));
+    out.unsigned(FORMAT_VERSION);
+    write_names(&mut out);
+    write_shard(&mut out, checkpoint);
+    write_ledger(&mut out, &checkpoint.state.ledger);
+    write_position(&mut out, &checkpoint.state);
+    write_cells(&mut out, &checkpoint.state);
+    write_dead_letters(&mut out, &checkpoint.state.dead_letters);
+    out.0
+}
+
+/// Decodes what [`encode`] wrote, in this or an older version of the program.
+///
+/// # Errors
+/// A newer version, or bytes that are not of the format.
+pub fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
+    let mut input = Reader { rest: bytes, part: "version" };
+    let version: u64 = input.unsigned()?;
+    if version > FORMAT_VERSION {
+        return Err(FormatError::Newer(version));
+    }
+    let names = Names::read(&mut input)?;
+    let (id, contract, phase, caught_up_at, decisions) = read_shard(&mut input)?;
+    let ledger = read_ledger(&mut input)?;
+    let position = read_position(&mut input)?;
+    let mut state = ShardState {
+        contract,
+        ledger,
+        last_delivered: position.last_delivered,
+        watermark: position.watermark,
+        window_hours: position.window_hours.into(),
+        rules: position.rules,
+        cells: postroad_aggregate::shard::Cells::default(),
+        dead_letters: Vec::new(),
+    };
+    read_cells(&mut input, &names, &mut state)?;
+    state.dead_letters = read_dead_letters(&mut input, &names)?;
+    input.part = "end";
+    if !input.rest.is_empty() {
+        return Err(input.unreadable());
+    }
+    Ok(Checkpoint { id, phase, caught_up_at, decisions, state })
+}
+
+/// The names behind the indices of one checkpoint.
+struct Names {
+    products: Vec<Product>,
+    reasons: Vec<Reason>,
+    fields: Vec<Field>,
+}
+
+fn write_names(out: &mut Writer) {
+    fn table<T: Copy>(out: &mut Writer, all: &[T], name: fn(T) -> &'static str) {
+        out.list(all.iter(), |out, value| out.text(name(*value)));
+    }
+    table(out, Product::ALL, Product::as_str);
+    table(out, Reason::ALL, Reason::as_str);
+    table(out, Field::ALL, Field::as_str);
+}
+
+impl Names {
+    fn read(input: &mut Reader<'_>) -> Result<Self, FormatError> {
+        fn table<T: Copy>(
+            input: &mut Reader<'_>,
+            all: &[T],
+            name: fn(T) -> &'static str,
+        ) -> Result<Vec<T>, FormatError> {
+            input.list(|input| {
+                let text = input.text()?;
+                let known = all.iter().find(|value| name(**value) == text);
+                known.copied().ok_or(input.unreadable())
+            })
+        }
+        input.part = "table of names";
+        Ok(Self {
+            products: table(input, Product::ALL, Product::as_str)?,
+            reasons: table(input, Reason::ALL, Reason::as_str)?,
+            fields: table(input, Field::ALL, Field::as_str)?,
+        })
+    }
+}
+
+fn write_shard(out: &mut Writer, checkpoint: &Checkpoint) {
+    let id = &checkpoint.id;
+    out.text(id.source.as_str());
+    out.text(&id.topic);
+    out.signed(id.partition.into());
+    out.signed(id.incarnation.into());
+    out.text(checkpoint.state.contract.as_str());
+    match &checkpoint.phase {
+        Phase::Running => out.unsigned(0_u64),
+        Phase::Closed => out.unsigned(1_u64),
+    }
+    out.optional(checkpoint.caught_up_at, |out, at| out.signed(at.as_micros().into()));
+    out.list(checkpoint.decisions.iter(), |out, (from, id)| {
+        out.signed(from.get().into());
+        out.unsigned(id.0);
+    });
+}
+
+type ShardPart = (ShardId, Contract, Phase, Option<Timestamp>, Vec<(NextOffset, DecisionId)>);
+
+fn read_shard(input: &mut Reader<'_>) -> Result<ShardPart, FormatError> {
+    input.part = "shard";
+    let source = Source::from_name(input.text()?).ok_or(input.unreadable())?;
+    let id = ShardId {
+        source,
+        topic: input.text()?.into(),
+        partition: input.signed()?,
+        incarnation: input.signed()?,
+    };
+    let contract = input.text()?.parse().map_err(|_| input.unreadable())?;
+    let phase = match input.unsigned::<u64>()? {
+        0 => Phase::Running,
+        1 => Phase::Closed,
+        _ => return Err(input.unreadable()),
+    };
+    let caught_up_at = input.optional(Reader::timestamp)?;
+    let decisions = input
+        .list(|input| Ok((NextOffset::new(input.signed()?), DecisionId(input.unsigned()?))))?;
+    Ok((id, contract, phase, caught_up_at, decisions))
+}
+
+fn write_ledger(out: &mut Writer, ledger: &Ledger) {
+    out.signed(ledger.first.get().into());
+    out.signed(ledger.next.get().into());
+    for count in [
+        ledger.applied,
+        ledger.duplicates,
+        ledger.rejected,
+        ledger.ignored,
+        ledger.gaps,
+        ledger.lost,
+    ] {
+        out.unsigned(count);
+    }
+    out.unsigned(ledger.digest);
+}
+
+fn read_ledger(input: &mut Reader<'_>) -> Result<Ledger, FormatError> {
+    input.part = "ledger";
+    Ok(Ledger {
+        first: NextOffset::new(input.signed()?),
+        next: NextOffset::new(input.signed()?),
+        applied: input.unsigned()?,
+        duplicates: input.unsigned()?,
+        rejected: input.unsigned()?,
+        ignored: input.unsigned()?,
+        gaps: input.unsigned()?,
+        lost: input.unsigned()?,
+        digest: input.unsigned()?,
+    })
+}
+
+/// Where the shard stands: what is needed to go on from it.
+struct Position {
+    last_delivered: Option<Delivered>,
+    watermark: Option<Timestamp>,
+    window_hours: Vec<(Hour, Offset)>,
+    rules: Vec<(NextOffset, RulesId)>,
+}
+
+fn write_position(out: &mut Writer, state: &ShardState) {
+    out.optional(state.last_delivered, |out, last| {
+        out.signed(last.offset.get().into());
+        out.optional(last.timestamp, |out, at| out.signed(at.as_micros().into()));
+        out.unsigned(last.hash);
+    });
+    out.optional(state.watermark, |out, at| out.signed(at.as_micros().into()));
+    out.list(state.window_hours.iter(), |out, (hour, offset)| {
+        out.signed(hour.get().into());
+        out.signed(offset.get().into());
+    });
+    out.list(state.rules.iter(), |out, (from, id)| {
+        out.signed(from.get().into());
+        out.unsigned(id.get());
+    });
+}
+
+fn read_position(input: &mut Reader<'_>) -> Result<Position, FormatError> {
+    input.part = "position";
+    let position = Position {
+        last_delivered: input.optional(|input| {
+            Ok(Delivered {
+                offset: Offset::new(input.signed()?),
+                timestamp: input.optional(Reader::timestamp)?,
+                hash: input.unsigned()?,
+            })
+        })?,
+        watermark: input.optional(Reader::timestamp)?,
+        window_hours: input
+            .list(|input| Ok((Hour::new(input.signed()?), Offset::new(input.signed()?))))?,
+        rules: input.list(|input| {
+            Ok((NextOffset::new(input.signed()?), RulesId::from_u128(input.unsigned()?)))
+        })?,
+    };
+    if position.rules.is_empty() { Err(input.unreadable()) } else { Ok(position) }
+}
+
+fn write_cells(out: &mut Writer, state: &ShardState) {
+    let mut cells: Vec<_> = state.cells.iter().collect();
+    cells.sort_unstable_by_key(|(key, _)| **key);
+    out.list(cells.into_iter(), |out, (key, measures)| {
+        out.signed(key.day.days().into());
+        out.unsigned(key.prefecture.get());
+        out.unsigned(key.product as u8);
+        let row = measures.to_array();
+        let present = row.iter().enumerate().filter(|(_, value)| **value != 0);
+        out.unsigned(present.fold(0_u32, |bits, (index, _)| bits | 1 << index));
+        for value in row.into_iter().filter(|value| *value != 0) {
+            out.signed(value);
+        }
+    });
+}
+
+fn read_cells(
+    input: &mut Reader<'_>,
+    names: &Names,
+    state: &mut ShardState,
+) -> Result<(), FormatError> {
+    input.part = "cells";
+    for _ in 0..input.unsigned::<u64>()? {
+        let day = BusinessDay::from_days(input.signed()?);
+        let prefecture = PrefectureCode::new(input.unsigned()?).ok_or(input.unreadable())?;
+        let product = input.named(&names.products)?;
+        let present: u32 = input.unsigned()?;
+        let mut row = [0; MEASURES];
+        for (index, value) in row.iter_mut().enumerate() {
+            if present & 1 << index != 0 {
+                *value = input.signed()?;
+            }
+        }
+        let measures = Measures::from_array(&row).ok_or(input.unreadable())?;
+        state.cells.insert(CellKey { day, prefecture, product }, measures);
+    }
+    Ok(())
+}
+
+fn write_dead_letters(out: &mut Writer, letters: &[DeadLetter]) {
+    out.list(letters.iter(), |out, letter| {
+        out.signed(letter.offset.get().into());
+        out.optional(letter.timestamp, |out, at| out.signed(at.as_micros().into()));
+        out.signed(letter.judged_at.as_micros().into());
+        out.unsigned(letter.reason as u8);
+        out.optional(letter.field, |out, field| out.unsigned(field as u8));
+        out.optional(letter.payload.as_deref(), Writer::bytes);
+    });
+}
+
+fn read_dead_letters(
+    input: &mut Reader<'_>,
+    names: &Names,
+) -> Result<Vec<DeadLetter>, FormatError> {
+    input.part = "dead letters";
+    input.list(|input| {
+        Ok(DeadLetter {
+            offset: Offset::new(input.signed()?),
+            timestamp: input.optional(Reader::timestamp)?,
+            judged_at: input.timestamp()?,
+            reason: input.named(&names.reasons)?,
+            field: input.optional(|input| input.named(&names.fields))?,
+            payload: input.optional(|input| input.bytes().map(Box::from))?,
+        })
+    })
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn unsigned(&mut self, value: impl Into<u128>) {
+        let mut value = value.into();
+        while value >= 0x80 {
+            self.0.push(value.to_le_bytes()[0] | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value.to_le_bytes()[0]);
+    }
+
+    fn signed(&mut self, value: i128) {
+        self.unsigned(((value << 1) ^ (value >> 127)).cast_unsigned());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.unsigned(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.0.push(value.is_some().into());
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    fn list<T>(
+        &mut self,
+        items: impl ExactSizeIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
+        self.unsigned(items.len() as u64);
+        for item in items {
+            write(self, item);
+        }
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+    /// What is being read, for the error.
+    part: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    fn unreadable(&self) -> FormatError {
+        FormatError::Unreadable(self.part)
+    }
+
+    fn byte(&mut self) -> Result<u8, FormatError> {
+        let (first, rest) = self.rest.split_first().ok_or(self.unreadable())?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
+    fn raw_unsigned(&mut self) -> Result<u128, FormatError> {
+        let mut value = 0_u128;
+        for shift in (0..128).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u128::from(byte & 0x7f);
+            if shift == 126 && bits > 3 {
+                return Err(self.unreadable());
+            }
+            value |= bits << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(self.unreadable())
+    }
+
+    fn unsigned<T: TryFrom<u128>>(&mut self) -> Result<T, FormatError> {
+        let value = self.raw_unsigned()?;
+        T::try_from(value).map_err(|_| self.unreadable())
+    }
+
+    fn signed<T: TryFrom<i128>>(&mut self) -> Result<T, FormatError> {
+        let bits = self.raw_unsigned()?;
+        let value = (bits >> 1).cast_signed() ^ -((bits & 1).cast_signed());
+        T::try_from(value).map_err(|_| self.unreadable())
+    }
+
+    fn timestamp(&mut self) -> Result<Timestamp, FormatError> {
+        self.signed().map(Timestamp::from_micros)
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], FormatError> {
+        let length: usize = self.unsigned()?;
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(self.unreadable())?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    fn text(&mut self) -> Result<&'a str, FormatError> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| self.unreadable())
+    }
+
+    fn named<T: Copy>(&mut self, names: &[T]) -> Result<T, FormatError> {
+        let index: usize = self.unsigned()?;
+        names.get(index).copied().ok_or(self.unreadable())
+    }
+
+    fn optional<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, FormatError>,
+    ) -> Result<Option<T>, FormatError> {
+        match self.byte()? {
+            0 => Ok(None),
+            1 => read(self).map(Some),
+            _ => Err(self.unreadable()),
+        }
+    }
+
+    fn list<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, FormatError>,
+    ) -> Result<Vec<T>, FormatError> {
+        let length: usize = self.unsigned()?;
+        // Every item takes at least one byte, so a length from garbage reserves no memory.
+        let mut items = Vec::with_capacity(length.min(self.rest.len()));
+        for _ in 0..length {
+            items.push(read(self)?);
+        }
+        Ok(items)
+    }
+}
+
+#[cfg(test)]
+mod tests;

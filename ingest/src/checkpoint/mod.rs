@@ -1,0 +1,186 @@
+//! Checkpoints: a shard's state and its next offset in one object, created once.
+//!
+//! [`format`] says what the bytes mean, [`envelope`] how they are recognised, and [`chain`] who may
+//! add the next one. Offsets live with the state, so there is nothing that could disagree: a crash
+//! at any moment leaves either the old pair or the new one. Group offsets are committed to Kafka
+//! afterwards, for lag tools only, and never read.
+
+pub mod chain;
+pub mod envelope;
+pub mod format;
+
+use std::fmt;
+use std::sync::Arc;
+
+use object_store::path::Path;
+use postroad_aggregate::days::ShardClock;
+use postroad_aggregate::shard::ShardState;
+use postroad_schemas::units::{NextOffset, Timestamp};
+use tracing::error;
+
+use self::chain::{ChainError, Newest};
+use self::format::FormatError;
+use crate::error::Kind;
+
+/// Where the records of a shard come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// A partition of a topic.
+    Kafka,
+    /// A file of values.
+    File,
+}
+
+impl Source {
+    /// The value of the column `source`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::File => "file",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Kafka, Self::File].into_iter().find(|source| source.as_str() == name)
+    }
+}
+
+/// One partition of one life of a topic, or one file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId {
+    /// Kind of source.
+    pub source: Source,
+    /// Topic, or base name of the file.
+    pub topic: Arc<str>,
+    /// Partition; 0 for a file.
+    pub partition: i32,
+    /// Which life of the topic, counted from 0.
+    pub incarnation: i32,
+}
+
+impl ShardId {
+    /// The shard of a partition in the first life of its topic.
+    pub fn kafka(topic: impl Into<Arc<str>>, partition: i32) -> Self {
+        Self { source: Source::Kafka, topic: topic.into(), partition, incarnation: 0 }
+    }
+
+    /// The shard of a file.
+    pub fn file(name: impl Into<Arc<str>>) -> Self {
+        Self { source: Source::File, topic: name.into(), partition: 0, incarnation: 0 }
+    }
+
+    /// The folder of the shard's checkpoints. The topic is one path segment whatever it contains.
+    pub fn prefix(&self) -> Path {
+        let partition = format!("{:05}", self.partition);
+        let incarnation = format!("{:04}", self.incarnation);
+        [self.source.as_str(), &self.topic, &partition, &incarnation]
+            .into_iter()
+            .fold(Path::from("state"), Path::join)
+    }
+}
+
+impl fmt::Display for ShardId {
+    /// `topic[partition]`, with the incarnation where it is not the first; a file's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source {
+            Source::File => write!(f, "{}", self.topic),
+            Source::Kafka => write!(f, "{}[{}]", self.topic, self.partition),
+        }?;
+        if self.incarnation > 0 {
+            write!(f, "#{}", self.incarnation)?;
+        }
+        Ok(())
+    }
+}
+
+/// The address of an operator's recorded decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DecisionId(pub u128);
+
+/// Whether a shard can still grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// More may come.
+    Running,
+    /// A file that was read to its end, or a past life of a topic.
+    Closed,
+}
+
+/// What one object of a shard's chain holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Whose.
+    pub id: ShardId,
+    /// Whether more may come.
+    pub phase: Phase,
+    /// When the shard was last seen to have nothing more to read. Belongs to the status of days,
+    /// not to the fold: it is the one field here that a clock decides.
+    pub caught_up_at: Option<Timestamp>,
+    /// Decisions adopted, each with the boundary at which it was.
+    pub decisions: Vec<(NextOffset, DecisionId)>,
+    /// The fold.
+    pub state: ShardState,
+}
+
+/// Why a checkpoint could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store failed, or every object of the chain is damaged.
+    #[error("the chain of checkpoints failed")]
+    Chain(#[from] ChainError),
+    /// The newest whole object is not what the format says.
+    #[error("checkpoint {seq} of {shard} cannot be used: {source}")]
+    Format {
+        /// Whose.
+        shard: ShardId,
+        /// Its place in the chain.
+        seq: u64,
+        /// Why.
+        source: FormatError,
+    },
+}
+
+impl LoadError {
+    /// What to do about it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Chain(error) => error.kind(),
+            Self::Format { source: FormatError::Newer(_), .. } => Kind::Config,
+            Self::Format { .. } => Kind::Data,
+        }
+    }
+}
+
+impl Checkpoint {
+    /// Reads the newest object of a shard's chain. Older ones that had to stand in for damaged ones
+    /// are reported, loudly: what lies between is read from the log again.
+    ///
+    /// # Errors
+    /// Where the object is not a checkpoint of this shard, or of a newer format.
+    pub fn read(id: &ShardId, newest: &Newest) -> Result<Self, LoadError> {
+        for corrupt in &newest.skipped {
+            error!(
+                shard = %id,
+                seq = corrupt.seq.get(),
+                damage = %corrupt.why,
+                "a checkpoint is damaged; going on from the one before"
+            );
+        }
+        let seq = newest.seq.get();
+        let fail = |source| LoadError::Format { shard: id.clone(), seq, source };
+        let checkpoint = format::decode(&newest.payload).map_err(fail)?;
+        if checkpoint.id != *id {
+            return Err(fail(FormatError::Unreadable("shard")));
+        }
+        Ok(checkpoint)
+    }
+
+    /// How far the shard has come in time.
+    pub fn clock(&self) -> ShardClock {
+        ShardClock {
+            watermark: self.state.watermark,
+            caught_up_at: self.caught_up_at,
+            closed: self.phase == Phase::Closed,
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The command line: what was typed, resolved into what a command needs.
+
+use std::future::Future;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use postroad_aggregate::rules::Rules;
+use postroad_schemas::codebook::Codebook;
+use postroad_schemas::contract::Contract;
+use postroad_schemas::units::Span;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::backfill::{BackfillOptions, Summary, backfill};
+use crate::config::{Config, DeadLettersConfig, Fault, load_codebook, local_root};
+use crate::demo::{DemoOptions, demo};
+use crate::error::{Exit, Failure};
+use crate::publish::PublishSettings;
+use crate::run::{Shown, run};
+use crate::simulate::{SimulateOptions, Sink, simulate};
+use crate::source::file::LineFormat;
+use crate::store::Store;
+
+/// Parcel and finance events in, daily prefecture rollups out.
+#[derive(Debug, Parser)]
+#[command(name = "postroad", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// How log lines look.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read from Kafka, fold, checkpoint and publish until SIGTERM or SIGINT.
+    Run(ConfigFile),
+    /// Show the whole pipeline on this machine: an in-process broker, a simulated province, tables
+    /// and metrics. Needs nothing.
+    Demo(DemoArgs),
+    /// Fold files of events into a store, and publish.
+    Backfill(BackfillArgs),
+    /// Produce the events of a simulated province.
+    Simulate(SimulateArgs),
+    /// Check a configuration and list every fault.
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration.
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Look at the file only: ask neither the brokers nor the store.
+    #[arg(long)]
+    offline: bool,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// Where the store is made. A store of an earlier demo is replaced.
+    #[arg(long, value_name = "DIR", default_value = "postroad-data")]
+    store: PathBuf,
+    /// Where metrics are served.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    listen: SocketAddr,
+    /// Events a second.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    rate: u32,
+    /// End by itself after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    duration: Option<u64>,
+    /// Seed of the simulated province; a fresh one each time unless given.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct BackfillArgs {
+    /// The store: a folder, or a file:// URL.
+    #[arg(long, value_name = "DIR_OR_URL")]
+    store: String,
+    /// What the lines of the files are.
+    #[arg(long, value_enum, default_value_t = Input::Kcat)]
+    input: Input,
+    /// The contract of bare values, and of topics whose names imply none.
+    #[arg(long)]
+    contract: Option<Contract>,
+    /// Read only this topic of the envelopes; for bare values, the topic that implies the contract.
+    #[arg(long)]
+    topic: Option<String>,
+    /// Take rules, days and reference data from a configuration; the contract's defaults otherwise.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A folder with prefectures.csv; the built-in Liaoning set otherwise.
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    reference: Option<PathBuf>,
+    /// The files, in the order of their offsets.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Input {
+    /// Envelopes as `kcat -J` prints them.
+    Kcat,
+    /// One value a line.
+    Ndjson,
+}
+
+#[derive(Debug, Args)]
+struct SimulateArgs {
+    /// Kafka's bootstrap servers; without them, events go to standard output.
+    #[arg(long, value_name = "HOST:PORT")]
+    brokers: Option<String>,
+    /// A librdkafka property of the producer, such as security.protocol=SSL.
+    #[arg(short = 'X', long = "property", value_name = "KEY=VALUE", requires = "brokers")]
+    properties: Vec<String>,
+    /// What standard output shows: envelopes that `backfill` reads, or bare values of one contract.
+    #[arg(long, value_enum, default_value_t = Input::Kcat)]
+    output: Input,
+    /// Only events of this contract.
+    #[arg(long)]
+    contract: Option<Contract>,
+    /// Events a second; as fast as possible unless given.
+    #[arg(long)]
+    rate: Option<u32>,
+    /// How many events; without end unless given.
+    #[arg(long)]
+    events: Option<u64>,
+    /// The first record's timestamp, RFC 3339; now unless given. Later ones follow at the rate, or
+    /// at 50 a second.
+    #[arg(long, value_name = "TIME")]
+    start: Option<String>,
+    /// Seed; the same seed and start give the same events. A fresh one unless given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// No duplicates, no late or malformed events.
+    #[arg(long)]
+    no_faults: bool,
+}
+
+/// Parses the arguments, runs the command and returns its exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let usage = ExitCode::from(Exit::Usage as u8);
+            return if error.use_stderr() { usage } else { ExitCode::SUCCESS };
+        }
+    };
+    start_logging(&cli);
+    end_on_panic();
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Software, format!("no runtime: {error}")))
+        .and_then(|runtime| runtime.block_on(dispatch(cli.command)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("postroad: {failure}");
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+async fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Run(ConfigFile { config }) => {
+            let config = load(&config)?;
+            run(config, Shown::default(), stop_signal()?).await
+        }
+        Command::Demo(args) => {
+            let options = DemoOptions {
+                root: args.store,
+                listen: args.listen,
+                rate: args.rate,
+                duration: args.duration.map(std::time::Duration::from_secs),
+                seed: args.seed.unwrap_or_else(rand::random),
+            };
+            demo(options, stop_signal()?).await
+        }
+        Command::Backfill(args) => run_backfill(args).await,
+        Command::Simulate(args) => simulate(simulate_options(args)?, stop_signal()?).await,
+        Command::Check(args) => check(&args).await,
+    }
+}
+
+fn load(path: &Path) -> Result<Config, Failure> {
+    Config::load(path, std::env::vars()).map_err(|faults| config_failure(&faults))
+}
+
+/// Every fault, one a line, and the exit code for all of them.
+fn config_failure(faults: &[Fault]) -> Failure {
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    Failure::new(Exit::Config, lines.join("\npostroad: "))
+}
+
+async fn check(args: &CheckArgs) -> Result<(), Failure> {
+    let config = load(&args.config.config)?;
+    if !args.offline {
+        let faults = crate::check::check(&config).await;
+        if !faults.is_empty() {
+            return Err(config_failure(&faults));
+        }
+    }
+    println!("{}: no fault found", args.config.config.display());
+    Ok(())
+}
+
+async fn run_backfill(args: BackfillArgs) -> Result<(), Failure> {
+    let root = if args.store.contains("://") {
+        local_root(&args.store).ok_or_else(|| {
+            let message = format!("--store {}: write a folder or a file:// URL", args.store);
+            Failure::new(Exit::Usage, message)
+        })?
+    } else {
+        PathBuf::from(&args.store)
+    };
+    let options = backfill_options(args)?;
+    for path in &options.files {
+        std::fs::File::open(path).map_err(|error| {
+            Failure::new(Exit::NoInput, format!("{} cannot be opened: {error}", path.display()))
+        })?;
+    }
+    let store =
+        Store::open_local(&root).map_err(|error| Failure::from_error(Exit::CantCreate, &error))?;
+    let failure =
+        |error: crate::store::StoreError| Failure::from_error(Exit::of(error.kind()), &error);
+    store.prepare(rand::random()).await.map_err(failure)?;
+    let summary = backfill(&store, &options).await?;
+    print_summary(&summary, &root);
+    Ok(())
+}
+
+fn backfill_options(args: BackfillArgs) -> Result<BackfillOptions, Failure> {
+    let (rules, codebook, grace, kept) = if let Some(path) = &args.config {
+        let config = load(path)?;
+        (config.rules, config.codebook, config.days.grace, config.dead_letters)
+    } else {
+        let codebook = match &args.reference {
+            Some(dir) => load_codebook(dir).map_err(|faults| config_failure(&faults))?,
+            None => Codebook::liaoning(),
+        };
+        let kept = DeadLettersConfig { keep_payload: false, retention_days: 90 };
+        (Rules::with_defaults(&codebook), codebook, Span::hours(1), kept)
+    };
+    Ok(BackfillOptions {
+        files: args.files,
+        format: match args.input {
+            Input::Kcat => LineFormat::Kcat,
+            Input::Ndjson => LineFormat::Ndjson,
+        },
+        contract: args.contract,
+        topic: args.topic,
+        publish: PublishSettings {
+            codebook: Arc::new(codebook),
+            grace,
+            final_after: Span::hours(rules.final_after_h),
+            retention_days: kept.retention_days,
+        },
+        rules,
+        keep_payload: kept.keep_payload,
+    })
+}
+
+fn print_summary(summary: &Summary, root: &Path) {
+    let Summary { applied, duplicates, rejected, ignored, skipped, publish } = summary;
+    println!(
+        "{applied} applied, {duplicates} duplicates, {rejected} rejected, {ignored} tombstones, \
+         {skipped} accounted for before"
+    );
+    let tables = root.join("tables");
+    match publish {
+        Some(number) => println!("publish {number} in {}", tables.display()),
+        None => println!("nothing changed in {}", tables.display()),
+    }
+}
+
+fn simulate_options(args: SimulateArgs) -> Result<SimulateOptions, Failure> {
+    let usage = |message: String| Failure::new(Exit::Usage, message);
+    let start = args.start.map(|text| {
+        postroad_schemas::time::parse_timestamp(&text).ok_or_else(|| {
+            usage(format!("--start {text}: write a time such as 2021-06-30T08:00:00+08:00"))
+        })
+    });
+    let mut properties = Vec::new();
+    for property in args.properties {
+        let pair = property.split_once('=');
+        let (key, value) = pair.ok_or_else(|| usage(format!("-X {property}: write key=value")))?;
+        properties.push((key.to_owned(), value.to_owned()));
+    }
+    let sink = match (args.brokers, args.output) {
+        (Some(brokers), _) => Sink::Kafka { brokers, properties },
+        (None, Input::Kcat) => Sink::Envelopes,
+        (None, Input::Ndjson) if args.contract.is_some() => Sink::Values,
+        (None, Input::Ndjson) => {
+            let message = "bare values do not say which contract they follow; name one with \
+                           --contract";
+            return Err(usage(message.to_owned()));
+        }
+    };
+    Ok(SimulateOptions {
+        sink,
+        contract: args.contract,
+        rate: args.rate,
+        events: args.events,
+        start: start.transpose()?,
+        seed: args.seed.unwrap_or_else(rand::random),
+        faults: !args.no_faults,
+    })
+}
+
+/// Ready at the first SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let failure = |error: std::io::Error| {
+        Failure::new(Exit::Software, format!("signals cannot be received: {error}"))
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(failure)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failure)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Log lines go to standard error, at the level of `RUST_LOG`, `info` unless set. The demo has the
+/// terminal for itself and logs only what went wrong.
+fn start_logging(cli: &Cli) {
+    let on_screen = matches!(cli.command, Command::Demo(_)) && std::io::stdout().is_terminal();
+    let default = if on_screen { "off" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.log_format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// A panic anywhere ends the process: half a pipeline is worse than none, and the log is read
+/// again from the last checkpoint. The message may hold what was being processed, so only the
+/// place is shown.
+fn end_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        eprintln!("postroad: a defect at {place} ended the process; please report it");
+        std::process::exit(i32::from(Exit::Software as u8));
+    }));
+}

@@ -1,0 +1,533 @@
+//! The configuration: a TOML file, overridden by `POSTROAD__SECTION__KEY` in the environment.
+//!
+//! It is read here and nowhere else. Every key is taken out of its table once; what is left over is
+//! unknown. So one pass finds every fault, and each says which key, which value and what to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use postroad_aggregate::rules::{DECODER_VERSION, Rules};
+use postroad_schemas::codebook::Codebook;
+use postroad_schemas::contract::Contract;
+use postroad_schemas::units::Span;
+use toml::{Table, Value};
+
+use crate::source::kafka::{PropertyFault, forbidden_properties};
+
+/// Everything that `postroad run` is told, resolved and checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where records come from.
+    pub kafka: KafkaConfig,
+    /// Where the store is.
+    pub store: StoreConfig,
+    /// How often a shard is checkpointed.
+    pub checkpoint: CheckpointConfig,
+    /// The rules that the shards adopt at their next checkpoint.
+    pub rules: Rules,
+    /// When days are complete.
+    pub days: DaysConfig,
+    /// What is kept of records that cannot be used.
+    pub dead_letters: DeadLettersConfig,
+    /// How often tables are published.
+    pub publish: PublishConfig,
+    /// Prefectures and products, with their names.
+    pub codebook: Codebook,
+    /// Where metrics are served.
+    pub http: HttpConfig,
+}
+
+/// The section `[kafka]`.
+#[derive(Debug, Clone)]
+pub struct KafkaConfig {
+    /// Bootstrap servers, comma separated.
+    pub brokers: String,
+    /// Consumer group.
+    pub group: String,
+    /// Further librdkafka properties, secrets from files included.
+    pub properties: BTreeMap<String, String>,
+    /// Topics, in the order given; the owner of partition 0 of the first publishes.
+    pub topics: Vec<TopicConfig>,
+    /// Whether compacted topics are read nevertheless.
+    pub allow_compacted: bool,
+}
+
+/// One `[[kafka.topics]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicConfig {
+    /// The topic's name.
+    pub name: String,
+    /// Which contract its values follow.
+    pub contract: Contract,
+    /// Where a new store begins to read.
+    pub start: Start,
+}
+
+/// Where a new store begins to read a topic. Partitions that appear later begin at their first
+/// record in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest record.
+    Earliest,
+    /// With the first record after the store was made.
+    Latest,
+}
+
+/// The section `[store]`.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The folder behind a `file://` URL.
+    pub root: PathBuf,
+}
+
+/// The section `[checkpoint]`.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckpointConfig {
+    /// The longest that an applied record waits for its checkpoint.
+    pub interval: Duration,
+    /// How many checkpoints of a shard are kept, at least two.
+    pub keep: usize,
+}
+
+/// The section `[days]`.
+#[derive(Debug, Clone, Copy)]
+pub struct DaysConfig {
+    /// Days older than this are sealed.
+    pub open_days: u32,
+    /// How long after its end a day can be complete.
+    pub grace: Span,
+}
+
+/// The section `[dead_letters]`.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadLettersConfig {
+    /// Whether values are kept.
+    pub keep_payload: bool,
+    /// For how many days after it was judged a dead letter is published.
+    pub retention_days: u32,
+}
+
+/// The section `[publish]`.
+#[derive(Debug, Clone, Copy)]
+pub struct PublishConfig {
+    /// The shortest time between two publishes.
+    pub interval: Duration,
+}
+
+/// The section `[http]`.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpConfig {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+/// One thing wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The key, with its section; empty where the file as a whole is at fault.
+    pub key: String,
+    /// The value found, as TOML; empty where there is none.
+    pub value: String,
+    /// What is wrong, and what to write instead.
+    pub remedy: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.key.is_empty(), self.value.is_empty()) {
+            (true, _) => f.write_str(&self.remedy),
+            (false, true) => write!(f, "{}: {}", self.key, self.remedy),
+            (false, false) => write!(f, "{} = {}: {}", self.key, self.value, self.remedy),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file, with the overrides of an environment.
+    ///
+    /// # Errors
+    /// Every fault found.
+    pub fn load(
+        path: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Vec<Fault>> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            vec![whole(format!("{} cannot be read: {error}; name a file with -c", path.display()))]
+        })?;
+        Self::parse(&text, environment)
+    }
+
+    /// Reads the text of a file, with the overrides of an environment.
+    ///
+    /// # Errors
+    /// Every fault found.
+    pub fn parse(
+        text: &str,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Vec<Fault>> {
+        let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
+            vec![whole(format!("the file is not TOML: {}", error.to_string().trim()))]
+        })?;
+        let mut faults = Vec::new();
+        for (name, value) in environment {
+            override_key(&mut table, &name, value, &mut faults);
+        }
+        let config = read(&mut Section { path: String::new(), table }, &mut faults);
+        match config {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(faults),
+        }
+    }
+}
+
+fn whole(remedy: String) -> Fault {
+    Fault { key: String::new(), value: String::new(), remedy }
+}
+
+const PREFIX: &str = "POSTROAD__";
+
+/// `POSTROAD__CHECKPOINT__INTERVAL_MS=1000` sets `checkpoint.interval_ms`. Below
+/// `kafka.properties` and `kafka.secret_files`, where keys contain dots, `_` stands for a dot.
+fn override_key(table: &mut Table, name: &str, value: String, faults: &mut Vec<Fault>) {
+    let Some(path) = name.strip_prefix(PREFIX) else { return };
+    let mut keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+    if let [section, map, property] = keys.as_mut_slice()
+        && section == "kafka"
+        && matches!(map.as_str(), "properties" | "secret_files")
+    {
+        *property = property.replace('_', ".");
+    }
+    let Some((last, sections)) = keys.split_last() else { return };
+    let mut target = table;
+    for section in sections {
+        let entry = target.entry(section.clone()).or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(inner) = entry else {
+            let remedy = format!("`{section}` is no section; topics are set in the file only");
+            return faults.push(Fault { key: name.to_owned(), value: String::new(), remedy });
+        };
+        target = inner;
+    }
+    let is_text = last == "brokers" || last == "group" || sections.len() > 1;
+    let parsed = format!("v = {value}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
+    let parsed = parsed.filter(|_| !is_text).unwrap_or(Value::String(value));
+    target.insert(last.clone(), parsed);
+}
+
+/// A table of the file. Keys are taken out; what is left when it is finished is unknown.
+struct Section {
+    path: String,
+    table: Table,
+}
+
+impl Section {
+    fn key(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    fn fault(&self, name: &str, value: Option<&Value>, remedy: impl Into<String>) -> Fault {
+        let value = value.map(ToString::to_string).unwrap_or_default();
+        Fault { key: self.key(name), value, remedy: remedy.into() }
+    }
+
+    fn section(&mut self, name: &str, faults: &mut Vec<Fault>) -> Section {
+        let path = self.key(name);
+        let table = match self.table.remove(name) {
+            None => Table::new(),
+            Some(Value::Table(table)) => table,
+            Some(other) => {
+                faults.push(self.fault(name, Some(&other), format!("write a section [{path}]")));
+                Table::new()
+            }
+        };
+        Section { path, table }
+    }
+
+    fn take<T>(
+        &mut self,
+        name: &str,
+        default: Option<T>,
+        remedy: &str,
+        faults: &mut Vec<Fault>,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Option<T> {
+        let Some(value) = self.table.remove(name) else {
+            if default.is_none() {
+                faults.push(self.fault(name, None, format!("is missing; {remedy}")));
+            }
+            return default;
+        };
+        let read = read(&value);
+        if read.is_none() {
+            faults.push(self.fault(name, Some(&value), remedy));
+        }
+        read
+    }
+
+    fn text(
+        &mut self,
+        name: &str,
+        default: Option<&str>,
+        remedy: &str,
+        faults: &mut Vec<Fault>,
+    ) -> Option<String> {
+        self.take(name, default.map(str::to_owned), remedy, faults, |value| {
+            value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+        })
+    }
+
+    fn number<T: TryFrom<i64> + PartialOrd + fmt::Display>(
+        &mut self,
+        name: &str,
+        default: T,
+        range: std::ops::RangeInclusive<T>,
+        faults: &mut Vec<Fault>,
+    ) -> Option<T> {
+        let remedy = format!("write a whole number from {} to {}", range.start(), range.end());
+        self.take(name, Some(default), &remedy, faults, |value| {
+            let number = T::try_from(value.as_integer()?).ok()?;
+            range.contains(&number).then_some(number)
+        })
+    }
+
+    fn flag(&mut self, name: &str, default: bool, faults: &mut Vec<Fault>) -> Option<bool> {
+        self.take(name, Some(default), "write true or false", faults, Value::as_bool)
+    }
+
+    fn map(&mut self, name: &str, faults: &mut Vec<Fault>) -> BTreeMap<String, String> {
+        let section = self.section(name, faults);
+        let mut map = BTreeMap::new();
+        for (key, value) in &section.table {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Integer(_) | Value::Boolean(_) | Value::Float(_) => value.to_string(),
+                _ => {
+                    faults.push(section.fault(key, Some(value), "write a string"));
+                    continue;
+                }
+            };
+            map.insert(key.clone(), text);
+        }
+        map
+    }
+
+    /// Complains about what nobody took.
+    fn finish(self, faults: &mut Vec<Fault>) {
+        for (name, value) in &self.table {
+            let remedy = "is not a known key; remove it, or check its spelling and section";
+            let value = if value.is_table() { None } else { Some(value) };
+            faults.push(self.fault(name, value, remedy));
+        }
+    }
+}
+
+fn read(root: &mut Section, faults: &mut Vec<Fault>) -> Option<Config> {
+    let kafka = read_kafka(root.section("kafka", faults), faults);
+    let store = read_store(root.section("store", faults), faults);
+
+    let mut section = root.section("checkpoint", faults);
+    let interval_ms = section.number("interval_ms", 5_000_u64, 10..=3_600_000, faults);
+    let keep = section.number("keep", 8_usize, 2..=1_000_000, faults);
+    section.finish(faults);
+
+    let mut section = root.section("publish", faults);
+    let publish_ms = section.number("interval_ms", 5_000_u64, 10..=86_400_000, faults);
+    section.finish(faults);
+
+    let mut section = root.section("days", faults);
+    let open_days = section.number("open_days", 45_u32, 1..=36_500, faults);
+    let grace_h = section.number("grace_h", 1_u32, 0..=8_760, faults);
+    section.finish(faults);
+
+    let mut section = root.section("dead_letters", faults);
+    let keep_payload = section.flag("keep_payload", false, faults);
+    let retention_days = section.number("retention_days", 90_u32, 1..=36_500, faults);
+    section.finish(faults);
+
+    let mut section = root.section("http", faults);
+    let remedy = "write an address and port, such as \"127.0.0.1:9464\"";
+    let default = SocketAddr::from(([127, 0, 0, 1], 9464));
+    let listen = section.take("listen", Some(default), remedy, faults, |value| {
+        value.as_str().and_then(|text| text.parse().ok())
+    });
+    section.finish(faults);
+
+    let codebook = read_reference(root.section("reference", faults), faults);
+    let rules = read_rules(root.section("rules", faults), codebook.as_ref(), faults);
+    Section { path: String::new(), table: std::mem::take(&mut root.table) }.finish(faults);
+
+    Some(Config {
+        kafka: kafka?,
+        store: store?,
+        checkpoint: CheckpointConfig { interval: Duration::from_millis(interval_ms?), keep: keep? },
+        rules: rules?,
+        days: DaysConfig { open_days: open_days?, grace: Span::hours(grace_h?) },
+        dead_letters: DeadLettersConfig {
+            keep_payload: keep_payload?,
+            retention_days: retention_days?,
+        },
+        publish: PublishConfig { interval: Duration::from_millis(publish_ms?) },
+        codebook: codebook?,
+        http: HttpConfig { listen: listen? },
+    })
+}
+
+fn read_kafka(mut section: Section, faults: &mut Vec<Fault>) -> Option<KafkaConfig> {
+    let remedy = "write host:port, or several separated by commas";
+    let brokers = section.text("brokers", None, remedy, faults);
+    let group = section.text("group", Some("postroad"), "write a name", faults);
+    let allow_compacted = section.flag("allow_compacted", false, faults);
+    let mut properties = section.map("properties", faults);
+    for PropertyFault { key, fix } in forbidden_properties(&properties) {
+        let key = section.key(&format!("properties.\"{key}\""));
+        faults.push(Fault { key, value: String::new(), remedy: fix });
+    }
+    for (key, file) in section.map("secret_files", faults) {
+        match std::fs::read_to_string(&file) {
+            Ok(secret) => {
+                properties.insert(key, secret.trim_end_matches(['\r', '\n']).to_owned());
+            }
+            Err(error) => faults.push(Fault {
+                key: section.key(&format!("secret_files.\"{key}\"")),
+                value: file,
+                remedy: format!("the file cannot be read: {error}"),
+            }),
+        }
+    }
+    let topics = read_topics(&mut section, faults);
+    section.finish(faults);
+    Some(KafkaConfig {
+        brokers: brokers?,
+        group: group?,
+        properties,
+        topics: topics?,
+        allow_compacted: allow_compacted?,
+    })
+}
+
+fn read_topics(section: &mut Section, faults: &mut Vec<Fault>) -> Option<Vec<TopicConfig>> {
+    let remedy = "write a [[kafka.topics]] with name and contract for each topic";
+    let tables = section.take("topics", None, remedy, faults, |value| {
+        let tables: Option<Vec<Table>> =
+            value.as_array()?.iter().map(|topic| topic.as_table().cloned()).collect();
+        tables.filter(|tables| !tables.is_empty())
+    })?;
+    let mut names = BTreeSet::new();
+    let mut topics = Vec::new();
+    for (index, table) in tables.into_iter().enumerate() {
+        let mut section = Section { path: section.key(&format!("topics[{index}]")), table };
+        let remedy = "write the name of a Kafka topic: letters, digits, `.`, `_` and `-`";
+        let name = section.take("name", None, remedy, faults, |value| {
+            value.as_str().filter(|name| is_topic_name(name)).map(str::to_owned)
+        });
+        let implied = name.as_deref().and_then(Contract::of_topic);
+        let remedy = "write \"parcel\" or \"finance\"";
+        let contract =
+            section.take("contract", implied, remedy, faults, |value| value.as_str()?.parse().ok());
+        let remedy = "write \"json\", the format that this version reads";
+        section.take("format", Some(()), remedy, faults, |value| {
+            (value.as_str()? == "json").then_some(())
+        });
+        let remedy = "write \"earliest\" or \"latest\"";
+        let start =
+            section.take("start", Some(Start::Earliest), remedy, faults, |value| {
+                match value.as_str()? {
+                    "earliest" => Some(Start::Earliest),
+                    "latest" => Some(Start::Latest),
+                    _ => None,
+                }
+            });
+        if let Some(name) = &name
+            && !names.insert(name.clone())
+        {
+            let value = Value::String(name.clone());
+            faults.push(section.fault("name", Some(&value), "stands twice; keep one"));
+        }
+        if let (Some(name), Some(contract), Some(start)) = (name, contract, start) {
+            topics.push(TopicConfig { name, contract, start });
+        }
+        section.finish(faults);
+    }
+    Some(topics)
+}
+
+/// Kafka's own rule for names.
+pub fn is_topic_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !name.is_empty() && name.len() <= 249 && name.bytes().all(legal) && name != "." && name != ".."
+}
+
+fn read_store(mut section: Section, faults: &mut Vec<Fault>) -> Option<StoreConfig> {
+    let remedy = "write \"file:///an/absolute/path\"; this version keeps its store on local disk";
+    let root = section.take("url", None, remedy, faults, |value| local_root(value.as_str()?));
+    section.finish(faults);
+    Some(StoreConfig { root: root? })
+}
+
+/// The folder of a `file://` URL.
+pub fn local_root(url: &str) -> Option<PathBuf> {
+    let url = url::Url::parse(url).ok().filter(|url| url.scheme() == "file")?;
+    url.to_file_path().ok()
+}
+
+fn read_rules(
+    mut section: Section,
+    codebook: Option<&Codebook>,
+    faults: &mut Vec<Fault>,
+) -> Option<Rules> {
+    let dedupe_window_h = section.number("dedupe_window_h", 24_u32, 0..=8_760, faults);
+    let late_after_h = section.number("late_after_h", 1_u32, 0..=87_600, faults);
+    let final_after_h = section.number("final_after_h", 72_u32, 0..=87_600, faults);
+    let value_bytes_max = section.number("value_bytes_max", 1_u64 << 20, 1..=1 << 30, faults);
+    section.finish(faults);
+    Some(Rules {
+        decoder_version: DECODER_VERSION,
+        prefectures: codebook?.prefectures().map(|prefecture| prefecture.code).collect(),
+        dedupe_window_h: dedupe_window_h?,
+        late_after_h: late_after_h?,
+        final_after_h: final_after_h?,
+        value_bytes_max: value_bytes_max?,
+    })
+}
+
+fn read_reference(mut section: Section, faults: &mut Vec<Fault>) -> Option<Codebook> {
+    let remedy = "write the path of a folder with prefectures.csv";
+    let dir = section.take("dir", Some(String::new()), remedy, faults, |value| {
+        value.as_str().filter(|dir| !dir.is_empty()).map(str::to_owned)
+    })?;
+    section.finish(faults);
+    if dir.is_empty() {
+        return Some(Codebook::liaoning());
+    }
+    match load_codebook(Path::new(&dir)) {
+        Ok(codebook) => Some(codebook),
+        Err(mut found) => {
+            faults.append(&mut found);
+            None
+        }
+    }
+}
+
+/// Reads `prefectures.csv` and, where it exists, `products.csv` of a folder.
+///
+/// # Errors
+/// Every fault of the files, or that the first cannot be read.
+pub fn load_codebook(dir: &Path) -> Result<Codebook, Vec<Fault>> {
+    let path = dir.join("prefectures.csv");
+    let prefectures = std::fs::read_to_string(&path).map_err(|error| {
+        vec![Fault {
+            key: "reference.dir".to_owned(),
+            value: dir.display().to_string(),
+            remedy: format!("prefectures.csv cannot be read: {error}"),
+        }]
+    })?;
+    let products = std::fs::read_to_string(dir.join("products.csv")).ok();
+    let name = path.display().to_string();
+    Codebook::from_csv(&name, &prefectures, products.as_deref())
+        .map_err(|faults| faults.iter().map(|fault| whole(fault.to_string())).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! `postroad demo`: the whole pipeline on one machine, with nothing else installed.
+//!
+//! The broker is librdkafka's own mock cluster in this process, reached by the real client over
+//! loopback. The province's last week passes in a minute, and then goes on live. The mock keeps
+//! only 5 MiB a partition, so the producer waits for the consumer, and a gap ends the demo: it
+//! would mean that the mock had dropped records.
+
+mod screen;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use postroad_aggregate::rules::Rules;
+use postroad_schemas::codebook::Codebook;
+use postroad_schemas::contract::Contract;
+use postroad_schemas::units::Span;
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::clock::now;
+use crate::config::{
+    CheckpointConfig, Config, DaysConfig, DeadLettersConfig, HttpConfig, KafkaConfig,
+    PublishConfig, Start, StoreConfig, TopicConfig,
+};
+use crate::error::{Exit, Failure};
+use crate::run::{Shown, run};
+use crate::simulate::province::{Province, ProvinceOptions};
+use crate::simulate::topic_of;
+use crate::status::Status;
+
+/// Many partitions, because the mock keeps 5 MiB of each.
+const PARTITIONS: i32 = 16;
+/// Records that may be under way between producer and consumer: some 12 MB over all partitions.
+const UNDER_WAY_MAX: u64 = 50_000;
+/// The simulation begins this long ago.
+const HISTORY: Duration = Duration::from_secs(7 * 86_400);
+/// How long it takes to catch up with the present.
+const CATCH_UP: Duration = Duration::from_secs(60);
+/// How often events are produced.
+const TURN: Duration = Duration::from_millis(20);
+/// Marks a folder as one that a demo made, and that the next may replace.
+const MARKER: &str = "made-by-postroad-demo";
+
+/// How to run the demo.
+#[derive(Debug)]
+pub struct DemoOptions {
+    /// Where the store is made.
+    pub root: PathBuf,
+    /// Where metrics are served.
+    pub listen: SocketAddr,
+    /// Events a second, on average.
+    pub rate: u32,
+    /// End after this long.
+    pub duration: Option<Duration>,
+    /// Seed of the province.
+    pub seed: u64,
+}
+
+/// Runs the demo until `stop` is ready, its time is over, or somebody presses `q`.
+///
+/// # Errors
+/// Where the folder is somebody else's, the port is in use, or the pipeline fails.
+pub async fn demo(options: DemoOptions, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    let root = make_folder(&options.root)?;
+    let broken = |what: &str, error: KafkaError| {
+        Failure::new(Exit::Software, format!("the in-process broker {what}: {error}"))
+    };
+    let mock = MockCluster::new(1).map_err(|error| broken("does not start", error))?;
+    for contract in [Contract::Parcel, Contract::Finance] {
+        mock.create_topic(topic_of(contract), PARTITIONS, 1)
+            .map_err(|error| broken("makes no topic", error))?;
+    }
+    let config = config(&options, root.clone(), mock.bootstrap_servers());
+    let shown = Shown::default();
+    let (end, ended) = watch::channel(false);
+    let producer = produce(&options, &config.kafka.brokers, shown.status.clone(), ended.clone())?;
+    let screen = screen::Screen::open(&options, &root, shown.clone(), &config.codebook);
+    let screen = tokio::spawn(screen.run(ended.clone()));
+    let mut pipeline = Box::pin(run(config, shown, until(ended)));
+    tokio::pin!(stop);
+    let over = async {
+        match options.duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    let screen_task = &mut { screen };
+    let outcome = tokio::select! {
+        outcome = &mut pipeline => Some(outcome),
+        () = &mut stop => None,
+        () = over => None,
+        _ = &mut *screen_task => None,
+        failure = producer => Some(Err(failure)),
+    };
+    let _ = end.send(true);
+    let outcome = match outcome {
+        Some(outcome) => outcome,
+        None => pipeline.await,
+    };
+    if !screen_task.is_finished() {
+        let _ = screen_task.await;
+    }
+    outcome?;
+    println!("{}", screen::farewell(&root));
+    Ok(())
+}
+
+/// Ready once the demo is to end.
+async fn until(mut ended: watch::Receiver<bool>) {
+    let _ = ended.wait_for(|ended| *ended).await;
+}
+
+/// An empty folder for the store: a new one, or one that an earlier demo made.
+fn make_folder(root: &Path) -> Result<PathBuf, Failure> {
+    let failure = |what: &str, error: std::io::Error| {
+        Failure::new(Exit::CantCreate, format!("{} {what}: {error}", root.display()))
+    };
+    if root.join(MARKER).exists() {
+        std::fs::remove_dir_all(root).map_err(|error| failure("cannot be replaced", error))?;
+    }
+    std::fs::create_dir_all(root).map_err(|error| failure("cannot be made", error))?;
+    let mut entries = root.read_dir().map_err(|error| failure("cannot be read", error))?;
+    if entries.next().is_some() {
+        let message = format!(
+            "{} is not empty and was not made by a demo; name another folder with --store",
+            root.display()
+        );
+        return Err(Failure::new(Exit::CantCreate, message));
+    }
+    std::fs::write(root.join(MARKER), "the next demo replaces this folder\n")
+        .map_err(|error| failure("cannot be written to", error))?;
+    root.canonicalize().map_err(|error| failure("cannot be found", error))
+}
+
+fn config(options: &DemoOptions, root: PathBuf, brokers: String) -> Config {
+    let codebook = Codebook::liaoning();
+    let topic = |contract| TopicConfig {
+        name: topic_of(contract).to_owned(),
+        contract,
+        start: Start::Earliest,
+    };
+    Config {
+        kafka: KafkaConfig {
+            brokers,
+            group: "postroad-demo".to_owned(),
+            properties: BTreeMap::new(),
+            topics: vec![topic(Contract::Parcel), topic(Contract::Finance)],
+            // The mock does not tell its topics' settings, and asking takes long.
+            allow_compacted: true,
+        },
+        store: StoreConfig { root },
+        checkpoint: CheckpointConfig { interval: Duration::from_secs(1), keep: 4 },
+        rules: Rules::with_defaults(&codebook),
+        days: DaysConfig { open_days: 45, grace: Span::hours(1) },
+        dead_letters: DeadLettersConfig { keep_payload: false, retention_days: 90 },
+        publish: PublishConfig { interval: Duration::from_secs(1) },
+        codebook,
+        http: HttpConfig { listen: options.listen },
+    }
+}
+
+/// Produces until the demo ends. The future is ready only when something is wrong.
+fn produce(
+    options: &DemoOptions,
+    brokers: &str,
+    status: Status,
+    ended: watch::Receiver<bool>,
+) -> Result<impl Future<Output = Failure> + use<>, Failure> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("compression.type", "zstd");
+    config.set("linger.ms", "50").set("batch.num.messages", "2000");
+    let producer: BaseProducer = config.create().map_err(|error: KafkaError| {
+        Failure::new(Exit::Software, format!("the producer cannot be made: {error}"))
+    })?;
+    let province = Province::new(ProvinceOptions { seed: options.seed, ..Default::default() });
+    let mut work = Production { producer, province, status, produced: 0, began: Instant::now() };
+    let rate = f64::from(options.rate);
+    Ok(async move {
+        let mut turn = interval(TURN);
+        turn.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut owed = 0.0;
+        loop {
+            turn.tick().await;
+            if *ended.borrow() {
+                std::future::pending::<()>().await;
+            }
+            let at_ms = work.simulated_ms();
+            owed += rate * TURN.as_secs_f64() * Province::intensity(at_ms).clamp(0.2, 2.0);
+            if let Err(failure) = work.produce(&mut owed, at_ms) {
+                return failure;
+            }
+        }
+    })
+}
+
+struct Production {
+    producer: BaseProducer<DefaultProducerContext>,
+    province: Province,
+    status: Status,
+    produced: u64,
+    began: Instant,
+}
+
+impl Production {
+    /// The clock of the simulation: a week ago at first, the present after [`CATCH_UP`].
+    fn simulated_ms(&self) -> i64 {
+        let behind = 1.0 - self.began.elapsed().as_secs_f64() / CATCH_UP.as_secs_f64();
+        let behind = HISTORY.mul_f64(behind.max(0.0));
+        now().as_micros() / 1_000 - i64::try_from(behind.as_millis()).unwrap_or_default()
+    }
+
+    /// Produces as many events as are owed, unless too many are under way.
+    fn produce(&mut self, owed: &mut f64, at_ms: i64) -> Result<(), Failure> {
+        let consumed = self.consumed()?;
+        while *owed >= 1.0 && self.produced < consumed + UNDER_WAY_MAX {
+            let event = self.province.next(at_ms);
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic_of(event.contract))
+                .key(&event.key)
+                .timestamp(event.timestamp_ms);
+            record.payload = event.value.as_deref();
+            match self.producer.send(record) {
+                Ok(()) => self.produced += 1,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => break,
+                Err((error, _)) => {
+                    let message = format!("the in-process broker takes no event: {error}");
+                    return Err(Failure::new(Exit::Software, message));
+                }
+            }
+            *owed -= 1.0;
+        }
+        *owed = owed.min(1.0);
+        self.producer.poll(Duration::ZERO);
+        Ok(())
+    }
+
+    /// Records read so far, by the offsets of the shards. The mock's offsets have no gaps of their
+    /// own, so one would be a record that it dropped.
+    fn consumed(&self) -> Result<u64, Failure> {
+        let view = self.status.view();
+        if view.gaps > 0 {
+            let message = "the in-process broker dropped records before they were read; this \
+                           machine is too slow for the rate: try --rate 500";
+            return Err(Failure::new(Exit::TempFail, message));
+        }
+        let read = view.progress.values().map(|progress| progress.next_offset.unsigned_abs());
+        Ok(read.sum())
+    }
+}
+
+impl Drop for Production {
+    fn drop(&mut self) {
+        let _ = self.producer.flush(Duration::from_secs(1));
+    }
+}

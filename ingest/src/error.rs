@@ -1,0 +1,97 @@
+//! What to do about an error, and what a command that failed says and returns.
+
+use std::fmt;
+
+/// What whoever meets an error should do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The surroundings failed; the same again may succeed.
+    Retry,
+    /// Somebody else owns the shard now; drop it.
+    Fenced,
+    /// Data are not what they should be; an operator has to look.
+    Data,
+    /// The configuration, or where it points, is wrong.
+    Config,
+    /// This program is wrong.
+    Bug,
+}
+
+/// Exit codes, as in BSD's `sysexits.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The command line was used incorrectly.
+    Usage = 64,
+    /// The input data were incorrect.
+    DataErr = 65,
+    /// An input file does not exist or cannot be read.
+    NoInput = 66,
+    /// A service is unavailable.
+    Unavailable = 69,
+    /// An internal error.
+    Software = 70,
+    /// An output cannot be created.
+    CantCreate = 73,
+    /// An input or output operation failed.
+    IoErr = 74,
+    /// A failure that may pass.
+    TempFail = 75,
+    /// Something is configured wrongly.
+    Config = 78,
+}
+
+impl Exit {
+    /// The exit code that fits an error which ends a command.
+    pub fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Retry => Self::TempFail,
+            Kind::Fenced => Self::Unavailable,
+            Kind::Data => Self::DataErr,
+            Kind::Config => Self::Config,
+            Kind::Bug => Self::Software,
+        }
+    }
+}
+
+/// Why a command ended: one line for people, one code for scripts.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What happened, where, and what to do.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with a message.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    /// A failure that an error caused; its chain of sources becomes one line.
+    pub fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
+        Self { exit, message: chain(error) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// An error and its sources, as one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        source = cause.source();
+    }
+    line.replace('\n', " ")
+}

@@ -1,0 +1,495 @@
+//! `postroad run`: the loop that joins the poll thread, the workers, the store and the publisher.
+//!
+//! The loop receives, steps the [`Lifecycle`] and performs its effects. It waits for nothing but
+//! messages: claims and puts are tasks, which answer it.
+
+pub mod prepare;
+mod publisher;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postroad_schemas::codebook::Codebook;
+use postroad_schemas::units::{NextOffset, Span, Timestamp};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::{error, info, warn};
+
+use self::publisher::PublisherTask;
+use crate::checkpoint::ShardId;
+use crate::checkpoint::chain::{CommitError, Pending, Tip};
+use crate::clock::now;
+use crate::config::Config;
+use crate::error::{Exit, Failure, chain};
+use crate::http;
+use crate::metrics::Metrics;
+use crate::shards::claim::{ClaimContext, ClaimError};
+use crate::shards::lifecycle::{Effect, Event, Lifecycle, ShardPhase};
+use crate::shards::worker::{FromWorker, ToWorker, WorkerContext, Workers, log_loaded};
+use crate::source::kafka::{
+    Batch, BrokerState, ByteBudget, Command, Generation, KafkaSource, SourceEvent, TopicPartition,
+};
+use crate::status::Status;
+use crate::store::Store;
+
+/// Bytes of values between the poll thread and the workers.
+const QUEUE_BYTES: usize = 64 << 20;
+/// How long a stop may take until the last checkpoints and the last publish are made.
+const STOP_GRACE: Duration = Duration::from_secs(25);
+/// How long the consumer may take to leave its group.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(15);
+/// How often idle partitions, and new ones, are looked for.
+const IDLE_CHECK: Duration = Duration::from_secs(20);
+/// How often the state of the shards is told to the rest.
+const SHOW_INTERVAL: Duration = Duration::from_millis(250);
+/// Old checkpoints of a shard are deleted after every so many new ones.
+const COLLECT_EVERY: u64 = 8;
+
+/// What an instance shows of itself while it runs.
+#[derive(Clone, Default)]
+pub struct Shown {
+    /// State of shards, brokers and store.
+    pub status: Status,
+    /// Counters and gauges.
+    pub metrics: Metrics,
+}
+
+/// Runs an instance until `stop` is ready, then checkpoints, publishes and leaves the group.
+///
+/// # Errors
+/// Where it cannot start, cannot go on, or cannot stop cleanly within its grace period.
+pub async fn run(
+    config: Config,
+    shown: Shown,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let codebook = Arc::new(config.codebook.clone());
+    let budget = ByteBudget::new(QUEUE_BYTES);
+    let listener = http::bind(config.http.listen).await?;
+    let pages = http::Pages {
+        metrics: shown.metrics.clone(),
+        status: shown.status.clone(),
+        budget: budget.clone(),
+        codebook: Arc::clone(&codebook),
+    };
+    let server = tokio::spawn(http::serve(listener, pages));
+    tokio::pin!(stop);
+    let prepared = tokio::select! {
+        prepared = prepare::prepare(&config, &shown.status) => prepared?,
+        () = &mut stop => return Ok(()),
+    };
+    let mut instance = Instance::start(&config, shown, budget, prepared, codebook)?;
+    let result = instance.drive(stop).await;
+    let closed = instance.close(result.is_ok()).await;
+    server.abort();
+    result.and(closed)
+}
+
+/// How far a stop has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// Waiting for the puts that were under way.
+    Settling,
+    /// Waiting for the puts of the last freeze.
+    LastFreeze,
+}
+
+/// Answers of tasks, by shard and generation.
+type Answer = (TopicPartition, Generation, Event);
+
+struct Instance {
+    lifecycle: Lifecycle,
+    source: KafkaSource,
+    workers: Workers,
+    threads: Vec<JoinHandle<()>>,
+    publisher: PublisherTask,
+    claims: ClaimContext,
+    store: Store,
+    budget: ByteBudget,
+    shown: Shown,
+    stopping: Stopping,
+    first_topic: Arc<str>,
+    checkpoint_interval: Duration,
+    keep: usize,
+    grace: Span,
+    source_events: UnboundedReceiver<SourceEvent>,
+    worker_events: UnboundedReceiver<FromWorker>,
+    answers: (UnboundedSender<Answer>, UnboundedReceiver<Answer>),
+}
+
+impl Instance {
+    fn start(
+        config: &Config,
+        shown: Shown,
+        budget: ByteBudget,
+        prepared: prepare::Prepared,
+        codebook: Arc<Codebook>,
+    ) -> Result<Self, Failure> {
+        let prepare::Prepared { store, claims, settings, partitions } = prepared;
+        let os_error = |error: std::io::Error| {
+            Failure::new(Exit::Software, format!("a worker thread cannot be started: {error}"))
+        };
+        let (worker_sender, worker_events) = unbounded_channel();
+        let context = WorkerContext {
+            events: worker_sender,
+            metrics: shown.metrics.clone(),
+            status: shown.status.clone(),
+            grace: config.days.grace,
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (workers, threads) = Workers::start(cores, &context).map_err(os_error)?;
+        let publisher = PublisherTask::start(config, &store, codebook, partitions, &shown);
+
+        let (source_sender, source_events) = unbounded_channel();
+        let sink = workers.clone();
+        let deliver = move |batch: Batch| {
+            let tp = batch.tp.clone();
+            sink.tell(&tp, ToWorker::Batch(batch));
+        };
+        let source = KafkaSource::start(&settings, budget.clone(), deliver, source_sender)
+            .map_err(|error| Failure::from_error(Exit::Config, &error))?;
+        Ok(Self {
+            lifecycle: Lifecycle::default(),
+            source,
+            workers,
+            threads,
+            publisher,
+            claims,
+            store,
+            budget,
+            shown,
+            stopping: Stopping::No,
+            first_topic: config.kafka.topics[0].name.as_str().into(),
+            checkpoint_interval: config.checkpoint.interval,
+            keep: config.checkpoint.keep,
+            grace: config.days.grace,
+            source_events,
+            worker_events,
+            answers: unbounded_channel(),
+        })
+    }
+
+    /// Receives, steps, performs; until told to stop, and then until every put has landed.
+    async fn drive(&mut self, mut stop: impl Future<Output = ()> + Unpin) -> Result<(), Failure> {
+        let mut checkpoint = interval(self.checkpoint_interval);
+        checkpoint.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut idle = interval(IDLE_CHECK);
+        let mut show = interval(SHOW_INTERVAL);
+        let deadline = sleep(Duration::MAX);
+        tokio::pin!(deadline);
+        loop {
+            tokio::select! {
+                () = &mut stop, if self.stopping == Stopping::No => {
+                    info!("stopping: the last checkpoints are being written");
+                    self.stopping = Stopping::Settling;
+                    deadline.as_mut().reset(Instant::now() + STOP_GRACE);
+                }
+                Some(event) = self.source_events.recv() => self.on_source(event)?,
+                Some(event) = self.worker_events.recv() => self.on_worker(event)?,
+                Some(answer) = self.answers.1.recv() => self.on_answer(answer),
+                _ = checkpoint.tick() => self.freeze_all(),
+                _ = idle.tick() => self.ask_for_log_ends(),
+                _ = show.tick() => self.show(),
+                () = &mut deadline => return Err(too_slow()),
+            }
+            let reading = self.stopping == Stopping::No && !self.lifecycle.is_store_failing();
+            self.budget.set_open(reading);
+            if self.stopping != Stopping::No && self.lifecycle.is_settled() {
+                if self.stopping == Stopping::LastFreeze {
+                    return Ok(());
+                }
+                self.stopping = Stopping::LastFreeze;
+                self.freeze_all();
+            }
+        }
+    }
+
+    fn on_source(&mut self, event: SourceEvent) -> Result<(), Failure> {
+        match event {
+            SourceEvent::Granted { tp, generation } => self.step(&tp, generation, Event::Granted),
+            SourceEvent::Revoked { tp, generation } => {
+                info!(shard = %tp, "revoked");
+                self.step(&tp, generation, Event::Revoked);
+            }
+            SourceEvent::Signal { tp, generation, next, signal } => {
+                self.step(&tp, generation, Event::Signal { next, signal });
+            }
+            SourceEvent::Rebalanced => {
+                self.shown.metrics.rebalances.inc();
+                self.shown.status.update(|view| view.joined = true);
+            }
+            SourceEvent::Brokers(BrokerState::Up) => {
+                info!("the brokers can be reached");
+                self.shown.status.update(|view| view.brokers_down = None);
+            }
+            SourceEvent::Brokers(BrokerState::AllDown { error }) => {
+                warn!(%error, "no broker can be reached; trying again until one can");
+                self.shown.status.update(|view| view.brokers_down = Some(error));
+            }
+            SourceEvent::Trouble { error } => warn!(%error, "the consumer has a difficulty"),
+            SourceEvent::Fatal { error } => {
+                let message = format!("the consumer cannot go on: {error}");
+                return Err(Failure::new(Exit::Unavailable, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_worker(&mut self, event: FromWorker) -> Result<(), Failure> {
+        match event {
+            FromWorker::Shard(tp, generation, event) => {
+                if let Event::Diverged(diverged) = &event {
+                    error!(shard = %tp, reason = %diverged, "stalled: the log is another one");
+                }
+                self.step(&tp, generation, event);
+                Ok(())
+            }
+            FromWorker::Broken(tp, violation) => {
+                Err(Failure::new(Exit::Software, format!("{tp}: {violation}")))
+            }
+        }
+    }
+
+    fn on_answer(&mut self, (tp, generation, event): Answer) {
+        let (tp, metrics) = (&tp, &self.shown.metrics);
+        match &event {
+            Event::Claimed(claimed) => log_loaded(&claimed.shard),
+            Event::ClaimStalled(stall) => self.log_stall(tp, stall),
+            Event::ClaimFailed(failure) => self.log_claim_failure(tp, failure),
+            Event::Committed(_) => {
+                metrics.count_checkpoint("committed");
+                metrics.checkpoint_last_success.set(now().as_seconds_f64());
+            }
+            Event::Fenced(by) => {
+                metrics.count_checkpoint("fenced");
+                metrics.fenced.inc();
+                warn!(shard = %tp, reason = %by, "fenced: another instance owns the shard");
+            }
+            Event::Unresolved { error, .. } => {
+                metrics.count_checkpoint("unresolved");
+                metrics.count_store_error("checkpoint");
+                if !self.lifecycle.is_store_failing() {
+                    error!(shard = %tp, %error, "a checkpoint cannot be written; reading stops until it can");
+                }
+            }
+            _ => {}
+        }
+        self.step(tp, generation, event);
+    }
+
+    fn log_stall(&self, tp: &TopicPartition, stall: &crate::shards::claim::Stall) {
+        let known = self.phase(tp) == Some(ShardPhase::Stalled(stall.clone()));
+        if !known {
+            error!(shard = %tp, reason = %stall, "stalled: an operator has to decide");
+        }
+    }
+
+    fn log_claim_failure(&self, tp: &TopicPartition, failure: &str) {
+        if let Some(ShardPhase::Loading { failure: None }) = self.phase(tp) {
+            warn!(shard = %tp, error = %failure, "cannot be claimed yet; trying again");
+        }
+    }
+
+    fn phase(&self, tp: &TopicPartition) -> Option<ShardPhase> {
+        self.lifecycle.phases().find(|(known, _)| *known == tp).map(|(_, phase)| phase)
+    }
+
+    fn freeze_all(&mut self) {
+        for (tp, generation) in self.lifecycle.freeze_all() {
+            self.workers.tell(&tp, ToWorker::Freeze(tp.clone(), generation));
+        }
+    }
+
+    fn step(&mut self, tp: &TopicPartition, generation: Generation, event: Event) {
+        let generation_after = match &event {
+            Event::Signal { next, .. } => *next,
+            _ => generation,
+        };
+        for effect in self.lifecycle.step(tp, generation, event) {
+            self.perform(tp, generation_after, effect);
+        }
+    }
+
+    fn perform(&mut self, tp: &TopicPartition, generation: Generation, effect: Effect) {
+        match effect {
+            Effect::Claim(after) => self.claim(tp.clone(), generation, after),
+            Effect::Load(shard) => {
+                let offset = shard.resume_from.get();
+                let tp = tp.clone();
+                self.workers.tell(&tp, ToWorker::Load { tp: tp.clone(), generation, shard });
+                self.source.command(Command::Assign { tp, generation, offset });
+            }
+            Effect::Commit { tip, payload } => self.commit(tp.clone(), generation, tip, payload),
+            Effect::Resume { pending, after } => {
+                self.resume(tp.clone(), generation, *pending, after);
+            }
+            Effect::CommitGroupOffset(next) => {
+                self.source.command(Command::CommitGroupOffsets(vec![(tp.clone(), next.get())]));
+            }
+            Effect::Drop => self.workers.tell(tp, ToWorker::Drop(tp.clone())),
+            Effect::Unassign => {
+                self.source.command(Command::Unassign { tp: tp.clone(), generation });
+            }
+        }
+    }
+
+    fn claim(&self, tp: TopicPartition, generation: Generation, after: Duration) {
+        let claims = self.claims.clone();
+        let answers = self.answers.0.clone();
+        tokio::spawn(async move {
+            sleep(after).await;
+            let event = match claims.claim(tp.clone()).await {
+                Ok(claimed) => Event::Claimed(Box::new(claimed)),
+                Err(ClaimError::Stalled(stall)) => Event::ClaimStalled(stall),
+                Err(error) => Event::ClaimFailed(chain(&error)),
+            };
+            let _ = answers.send((tp, generation, event));
+        });
+    }
+
+    fn commit(&self, tp: TopicPartition, generation: Generation, tip: Tip, payload: Bytes) {
+        let shard_chain = self.chain_of(&tp);
+        let duration = self.shown.metrics.checkpoint_duration.clone();
+        let keep = self.keep;
+        self.answer(tp, generation, async move {
+            let timer = duration.start_timer();
+            let result = shard_chain.commit(tip, payload).await;
+            timer.observe_duration();
+            if let Ok(tip) = &result
+                && tip.seq().get() % COLLECT_EVERY == 0
+                && let Some(error) = shard_chain.collect(tip, keep).await.stopped
+            {
+                warn!(error = %chain(&error), "old checkpoints could not be deleted; trying again later");
+            }
+            result
+        });
+    }
+
+    fn resume(
+        &self,
+        tp: TopicPartition,
+        generation: Generation,
+        pending: Pending,
+        after: Duration,
+    ) {
+        let shard_chain = self.chain_of(&tp);
+        self.answer(tp, generation, async move {
+            sleep(after).await;
+            shard_chain.resume(pending).await
+        });
+    }
+
+    /// Runs a put as a task, which answers with what became of it.
+    fn answer(
+        &self,
+        tp: TopicPartition,
+        generation: Generation,
+        put: impl Future<Output = Result<Tip, CommitError>> + Send + 'static,
+    ) {
+        let answers = self.answers.0.clone();
+        tokio::spawn(async move {
+            let event = match put.await {
+                Ok(tip) => Event::Committed(tip),
+                Err(CommitError::Unresolved { pending, source, .. }) => {
+                    Event::Unresolved { pending, error: chain(&source) }
+                }
+                Err(error) => Event::Fenced(chain(&error)),
+            };
+            let _ = answers.send((tp, generation, event));
+        });
+    }
+
+    fn chain_of(&self, tp: &TopicPartition) -> crate::checkpoint::chain::Chain {
+        self.store.chain(&ShardId::kafka(Arc::clone(&tp.topic), tp.partition))
+    }
+
+    /// Asks the brokers where the logs of idle shards end, once their clocks lag behind a day's
+    /// end: a shard that has nothing to read must not hold a day open.
+    fn ask_for_log_ends(&self) {
+        let view = self.shown.status.view();
+        let released = |at: Timestamp| (at - self.grace).business_day();
+        let idle = view.progress.into_iter().filter(|(_, progress)| {
+            let clock = progress.watermark.max(progress.caught_up_at);
+            progress.at_end && clock.is_none_or(|clock| released(clock) < released(now()))
+        });
+        for (tp, _) in idle {
+            let queries = Arc::clone(&self.claims.queries);
+            let workers = self.workers.clone();
+            tokio::task::spawn_blocking(move || {
+                let asked_at = now();
+                if let Ok((_, end)) = queries.watermarks(&tp, prepare::QUERY_TIMEOUT) {
+                    let end = NextOffset::new(end);
+                    workers.tell(&tp, ToWorker::LogEnd { tp: tp.clone(), end, asked_at });
+                }
+            });
+        }
+        let topics: Vec<String> = self.claims.topics.keys().cloned().collect();
+        let queries = Arc::clone(&self.claims.queries);
+        let publisher = self.publisher.partitions();
+        tokio::task::spawn_blocking(move || {
+            if let Ok(partitions) = queries.partition_counts(&topics, prepare::QUERY_TIMEOUT) {
+                publisher.send_replace(partitions);
+            }
+        });
+    }
+
+    /// Tells the rest of the instance how the shards are.
+    fn show(&self) {
+        let phases: BTreeMap<_, _> =
+            self.lifecycle.phases().map(|(tp, phase)| (tp.clone(), phase)).collect();
+        let first = TopicPartition::new(Arc::clone(&self.first_topic), 0);
+        let publishes = matches!(phases.get(&first), Some(ShardPhase::Running { .. }));
+        self.publisher.set_role(publishes);
+        let store_failing = phases.values().find_map(|phase| match phase {
+            ShardPhase::Running { unresolved } => unresolved.clone(),
+            _ => None,
+        });
+        let log_ends = self.source.watermarks().snapshot();
+        self.shown.status.update(|view| {
+            view.phases = phases;
+            view.store_failing = store_failing;
+            view.log_ends = log_ends.into_iter().map(|(tp, (_, end))| (tp, end)).collect();
+        });
+    }
+
+    /// Publishes once more, leaves the group and ends the threads.
+    async fn close(mut self, cleanly: bool) -> Result<(), Failure> {
+        if cleanly {
+            self.publisher.finish().await;
+        }
+        let source = self.source;
+        let closed = tokio::task::spawn_blocking(move || source.close(CLOSE_DEADLINE)).await;
+        self.workers.stop();
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+        match closed {
+            Ok(Ok(())) => {
+                info!("stopped");
+                Ok(())
+            }
+            _ => Err(Failure::new(
+                Exit::TempFail,
+                format!(
+                    "the consumer did not leave its group within {} s; every checkpoint is                      written, so nothing is lost",
+                    CLOSE_DEADLINE.as_secs()
+                ),
+            )),
+        }
+    }
+}
+
+fn too_slow() -> Failure {
+    Failure::new(
+        Exit::TempFail,
+        format!(
+            "the last checkpoints were not written within {} s; what they lack is read again at \
+             the next start",
+            STOP_GRACE.as_secs()
+        ),
+    )
+}

@@ -1,0 +1,195 @@
+//! What has to be true before an instance reads its first record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postroad_aggregate::event::IdKey;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::config::{Config, Start};
+use crate::error::{Exit, Failure, chain};
+use crate::shards::claim::ClaimContext;
+use crate::source::kafka::{KafkaQueries, KafkaSettings, QueryError, TopicPartition};
+use crate::status::Status;
+use crate::store::{Owner, Store, StoreError};
+
+/// How long one question to the brokers may take.
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait before asking again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What an instance starts from.
+pub(super) struct Prepared {
+    pub(super) store: Store,
+    pub(super) claims: ClaimContext,
+    pub(super) settings: KafkaSettings,
+    /// The number of partitions of each topic.
+    pub(super) partitions: BTreeMap<String, i32>,
+}
+
+/// Opens the store, asks the brokers, and refuses what cannot work.
+pub(super) async fn prepare(config: &Config, status: &Status) -> Result<Prepared, Failure> {
+    let store = Store::open_local(&config.store.root).map_err(|error| store_failure(&error))?;
+    store.prepare(rand::random()).await.map_err(|error| store_failure(&error))?;
+    let settings = kafka_settings(config);
+    let queries =
+        KafkaQueries::new(&settings).map_err(|error| Failure::from_error(Exit::Config, &error))?;
+    let queries = Arc::new(queries);
+    let (cluster_id, partitions) = ask_brokers(config, &queries, status).await?;
+    let owner = Owner { cluster_id, group: config.kafka.group.clone() };
+    store.belong_to(&owner).await.map_err(|error| store_failure(&error))?;
+    check_topics(config, &queries).await?;
+    fix_starts(config, &store, &queries, &partitions).await?;
+    let rules_id = store.put_rules(&config.rules).await.map_err(|error| store_failure(&error))?;
+    let topics = config.kafka.topics.iter();
+    let claims = ClaimContext {
+        store: store.clone(),
+        queries,
+        rules: (rules_id, Arc::new(config.rules.clone())),
+        id_key: IdKey(rand::random()),
+        keep_payload: config.dead_letters.keep_payload,
+        topics: Arc::new(
+            topics.map(|topic| (topic.name.clone(), (topic.contract, topic.start))).collect(),
+        ),
+    };
+    info!(store = store.name(), group = %owner.group, cluster = %owner.cluster_id, "prepared");
+    Ok(Prepared { store, claims, settings, partitions })
+}
+
+/// The consumer's settings.
+pub fn kafka_settings(config: &Config) -> KafkaSettings {
+    KafkaSettings {
+        brokers: config.kafka.brokers.clone(),
+        group: config.kafka.group.clone(),
+        topics: config.kafka.topics.iter().map(|topic| topic.name.clone()).collect(),
+        properties: config.kafka.properties.clone(),
+    }
+}
+
+fn store_failure(error: &StoreError) -> Failure {
+    let exit = match error {
+        StoreError::Open { .. } => Exit::CantCreate,
+        error => Exit::of(error.kind()),
+    };
+    Failure::new(exit, chain(error))
+}
+
+/// Asks for the cluster's identity and the topics' partitions, until some broker answers.
+async fn ask_brokers(
+    config: &Config,
+    queries: &Arc<KafkaQueries>,
+    status: &Status,
+) -> Result<(String, BTreeMap<String, i32>), Failure> {
+    let topics: Vec<String> = config.kafka.topics.iter().map(|topic| topic.name.clone()).collect();
+    let mut complained = false;
+    loop {
+        let queries = Arc::clone(queries);
+        let topics = topics.clone();
+        let answer = tokio::task::spawn_blocking(move || {
+            let cluster = queries.cluster_id(QUERY_TIMEOUT)?;
+            let partitions = queries.partition_counts(&topics, QUERY_TIMEOUT)?;
+            Ok::<_, QueryError>((cluster, partitions))
+        });
+        let answer = answer.await.map_err(|error| {
+            Failure::new(Exit::Software, format!("asking the brokers failed: {error}"))
+        })?;
+        match answer {
+            Ok((cluster, partitions)) => {
+                status.update(|view| view.brokers_down = None);
+                return refuse_unknown_topics(config, &partitions).map(|()| (cluster, partitions));
+            }
+            Err(error) => {
+                let error = chain(&error);
+                if !complained {
+                    warn!(brokers = %config.kafka.brokers, %error, "no broker answers; trying again until one does");
+                    complained = true;
+                }
+                status.update(|view| view.brokers_down = Some(error));
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+fn refuse_unknown_topics(
+    config: &Config,
+    partitions: &BTreeMap<String, i32>,
+) -> Result<(), Failure> {
+    let unknown: Vec<String> = config
+        .kafka
+        .topics
+        .iter()
+        .filter(|topic| !partitions.contains_key(&topic.name))
+        .map(|topic| format!("`{}`", topic.name))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "kafka.topics: {} cannot be found on {}; create what is missing, or check the spelling and \
+         the permission to describe",
+        unknown.join(", "),
+        config.kafka.brokers
+    );
+    Err(Failure::new(Exit::Config, message))
+}
+
+/// A compacted topic forgets records that were not read yet: refused, unless the operator insists.
+async fn check_topics(config: &Config, queries: &Arc<KafkaQueries>) -> Result<(), Failure> {
+    if config.kafka.allow_compacted {
+        return Ok(());
+    }
+    for topic in &config.kafka.topics {
+        let queries = Arc::clone(queries);
+        let name = topic.name.clone();
+        let asked =
+            tokio::task::spawn_blocking(move || queries.topic_configs(&name, QUERY_TIMEOUT));
+        // A broker that does not tell its settings, or does not let us ask, is no fault.
+        let Ok(Ok(configs)) = asked.await else { continue };
+        let compacted =
+            configs.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"));
+        if compacted {
+            let message = format!(
+                "the topic `{}` has cleanup.policy=compact, which deletes records before they are \
+                 read; use a topic with cleanup.policy=delete, or set kafka.allow_compacted = true",
+                topic.name
+            );
+            return Err(Failure::new(Exit::Config, message));
+        }
+    }
+    Ok(())
+}
+
+/// Fixes where the partitions of topics with `start = "latest"` begin, all at one moment.
+async fn fix_starts(
+    config: &Config,
+    store: &Store,
+    queries: &Arc<KafkaQueries>,
+    partitions: &BTreeMap<String, i32>,
+) -> Result<(), Failure> {
+    let latest = config.kafka.topics.iter().filter(|topic| topic.start == Start::Latest);
+    for topic in latest {
+        let failure = |error: StoreError| store_failure(&error);
+        if store.starts(&topic.name).await.map_err(failure)?.is_some() {
+            continue;
+        }
+        let count = partitions.get(&topic.name).copied().unwrap_or_default();
+        let queries = Arc::clone(queries);
+        let name: Arc<str> = topic.name.as_str().into();
+        let asked = tokio::task::spawn_blocking(move || {
+            let end = |partition| {
+                let tp = TopicPartition { topic: Arc::clone(&name), partition };
+                queries.watermarks(&tp, QUERY_TIMEOUT).map(|(_, high)| (partition, high))
+            };
+            (0..count).map(end).collect::<Result<BTreeMap<i32, i64>, QueryError>>()
+        });
+        let ends = asked
+            .await
+            .map_err(|error| Failure::new(Exit::Software, error.to_string()))?
+            .map_err(|error| Failure::new(Exit::TempFail, chain(&error)))?;
+        store.fix_starts(&topic.name, ends).await.map_err(failure)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! The publisher's task: publishes while this instance owns partition 0 of the first topic.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use postroad_schemas::codebook::Codebook;
+use postroad_schemas::units::Span;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{error, info, warn};
+
+use super::Shown;
+use crate::checkpoint::ShardId;
+use crate::clock::now;
+use crate::config::Config;
+use crate::error::chain;
+use crate::publish::{PublishError, PublishSettings, Publisher};
+use crate::store::Store;
+
+/// How often every file is compared with the manifest.
+const INSPECTION: Duration = Duration::from_secs(60);
+
+/// The number of partitions of each topic.
+pub(super) type Partitions = BTreeMap<String, i32>;
+
+/// The running task, and the means to steer it.
+pub(super) struct PublisherTask {
+    /// Whether this instance is the publisher.
+    role: watch::Sender<bool>,
+    /// What Kafka says of the topics.
+    partitions: watch::Sender<Partitions>,
+    finish: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl PublisherTask {
+    pub(super) fn start(
+        config: &Config,
+        store: &Store,
+        codebook: Arc<Codebook>,
+        partitions: Partitions,
+        shown: &Shown,
+    ) -> Self {
+        let settings = PublishSettings {
+            codebook,
+            grace: config.days.grace,
+            final_after: Span::hours(config.rules.final_after_h),
+            retention_days: config.dead_letters.retention_days,
+        };
+        let (role, role_seen) = watch::channel(false);
+        let (partitions, partitions_seen) = watch::channel(partitions);
+        let (finish, finishing) = oneshot::channel();
+        let work = Work {
+            store: store.clone(),
+            settings,
+            role: role_seen,
+            partitions: partitions_seen,
+            shown: shown.clone(),
+            publisher: None,
+            inspected: Instant::now(),
+        };
+        let task = tokio::spawn(work.run(config.publish.interval, finishing));
+        Self { role, partitions, finish: Some(finish), task }
+    }
+
+    /// Tells the task whether this instance is the publisher.
+    pub(super) fn set_role(&self, publisher: bool) {
+        self.role.send_if_modified(|role| std::mem::replace(role, publisher) != publisher);
+    }
+
+    /// Where to tell the task how many partitions the topics have.
+    pub(super) fn partitions(&self) -> watch::Sender<Partitions> {
+        self.partitions.clone()
+    }
+
+    /// Makes the last publish, and ends.
+    pub(super) async fn finish(&mut self) {
+        if let Some(finish) = self.finish.take() {
+            let _ = finish.send(());
+            if let Err(error) = (&mut self.task).await {
+                error!(%error, "the publisher ended badly");
+            }
+        }
+    }
+}
+
+struct Work {
+    store: Store,
+    settings: PublishSettings,
+    role: watch::Receiver<bool>,
+    partitions: watch::Receiver<Partitions>,
+    shown: Shown,
+    publisher: Option<Publisher>,
+    inspected: Instant,
+}
+
+impl Work {
+    async fn run(mut self, every: Duration, mut finishing: oneshot::Receiver<()>) {
+        let mut tick = interval(every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => self.turn().await,
+                changed = self.role.changed() => match changed {
+                    Ok(()) => self.turn().await,
+                    Err(_) => return,
+                },
+                _ = &mut finishing => return self.turn().await,
+            }
+        }
+    }
+
+    /// Publishes once if this instance is the publisher; else leaves the role.
+    async fn turn(&mut self) {
+        let is_publisher = *self.role.borrow_and_update();
+        self.shown.metrics.publisher.set(is_publisher.into());
+        if !is_publisher {
+            if self.publisher.take().is_some() {
+                info!("no longer the publisher");
+            }
+            return self.shown.status.update(|view| {
+                view.snapshot = None;
+                view.publish_failing = None;
+            });
+        }
+        let started = std::time::Instant::now();
+        match self.publish().await {
+            Ok(()) => {
+                self.shown.metrics.publish_duration.observe(started.elapsed().as_secs_f64());
+                self.shown.metrics.publish_last_success.set(now().as_seconds_f64());
+                self.shown.status.update(|view| view.publish_failing = None);
+            }
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    async fn publish(&mut self) -> Result<(), PublishError> {
+        let mut publisher = if let Some(publisher) = self.publisher.take() {
+            publisher
+        } else {
+            info!("this instance is the publisher");
+            Publisher::take_over(self.store.clone(), self.settings.clone()).await?
+        };
+        let outcome = self.publish_with(&mut publisher).await;
+        self.publisher = Some(publisher);
+        outcome
+    }
+
+    async fn publish_with(&mut self, publisher: &mut Publisher) -> Result<(), PublishError> {
+        if self.inspected.elapsed() >= INSPECTION {
+            publisher.inspect_files().await?;
+            self.inspected = Instant::now();
+        }
+        let expected: BTreeSet<ShardId> = {
+            let partitions = self.partitions.borrow();
+            let shards = |(topic, count): (&String, &i32)| {
+                let topic: Arc<str> = topic.as_str().into();
+                (0..*count).map(move |partition| ShardId::kafka(Arc::clone(&topic), partition))
+            };
+            partitions.iter().flat_map(shards).collect()
+        };
+        match publisher.publish(&expected, now()).await? {
+            Some(snapshot) => {
+                self.shown.metrics.count_publish("committed");
+                self.shown.status.update(|view| view.snapshot = Some(snapshot));
+            }
+            None => self.shown.metrics.count_publish("unchanged"),
+        }
+        Ok(())
+    }
+
+    /// Says why nothing could be published, once for each reason.
+    fn complain(&self, error: &PublishError) {
+        let reason = chain(error);
+        let superseded = matches!(error, PublishError::Superseded(_));
+        self.shown.metrics.count_publish(if superseded { "superseded" } else { "failed" });
+        if !superseded {
+            self.shown.metrics.count_store_error("publish");
+        }
+        self.shown.status.update(|view| {
+            if view.publish_failing.as_ref() == Some(&reason) {
+                return;
+            }
+            if superseded {
+                warn!(%reason, "nothing was published; trying again");
+            } else {
+                error!(%reason, "nothing was published; trying again");
+            }
+            view.publish_failing = Some(reason);
+        });
+    }
+}

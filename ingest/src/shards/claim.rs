@@ -1,0 +1,301 @@
+//! Claiming a shard: finding its newest checkpoint, seeing that the log still holds what follows
+//! it, and writing the claim that fences whoever owned it before.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postroad_aggregate::event::IdKey;
+use postroad_aggregate::rules::{Rules, RulesId};
+use postroad_aggregate::shard::{Diverged, Shard, ShardState};
+use postroad_schemas::contract::Contract;
+use postroad_schemas::units::{NextOffset, Timestamp};
+
+use crate::checkpoint::chain::{ChainError, Newest, Tip};
+use crate::checkpoint::{Checkpoint, DecisionId, LoadError, Phase, ShardId, format};
+use crate::config::Start;
+use crate::source::kafka::{KafkaQueries, QueryError, TopicPartition};
+use crate::store::{Store, StoreError};
+
+/// How often a claim that another instance's was faster than is made again.
+const CLAIM_TRIES: u32 = 4;
+/// How long the brokers are waited for.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a shard cannot go on by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stall {
+    /// Retention has deleted records that were not read: `[from, low)` is lost.
+    RetentionOverrun {
+        /// The first that was not read.
+        from: NextOffset,
+        /// The first that is still there.
+        low: NextOffset,
+    },
+    /// The log ends below what was read: it was truncated, or the topic recreated.
+    Truncated {
+        /// Everything below was read.
+        next: NextOffset,
+        /// Where the log ends.
+        high: NextOffset,
+    },
+    /// Another record stands where the last one read had been.
+    Diverged(Diverged),
+    /// The store's shard follows another contract than the configuration says.
+    OtherContract {
+        /// The store's.
+        stored: Contract,
+        /// The configuration's.
+        configured: Contract,
+    },
+    /// A checkpoint cannot be read, and none before it can stand in.
+    Unreadable(String),
+}
+
+impl Stall {
+    /// The value of the label `reason`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::RetentionOverrun { .. } => "retention_overrun",
+            Self::Truncated { .. } => "truncated",
+            Self::Diverged(_) => "diverged",
+            Self::OtherContract { .. } => "other_contract",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RetentionOverrun { from, low } => write!(
+                f,
+                "retention deleted the records of offsets [{from}, {low}) before they were read"
+            ),
+            Self::Truncated { next, high } => write!(
+                f,
+                "the log ends at offset {high}, but had been read up to {next}: it was truncated \
+                 or the topic was recreated"
+            ),
+            Self::Diverged(diverged) => diverged.fmt(f),
+            Self::OtherContract { stored, configured } => write!(
+                f,
+                "the store holds it under the contract `{stored}`, the configuration says \
+                 `{configured}`"
+            ),
+            Self::Unreadable(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Why a claim did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The shard cannot go on by itself.
+    #[error("{0}")]
+    Stalled(Stall),
+    /// The brokers did not answer.
+    #[error("the brokers could not be asked")]
+    Query(#[from] QueryError),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The chain failed.
+    #[error("the chain of checkpoints failed")]
+    Chain(#[from] ChainError),
+    /// The task that asks the brokers ended.
+    #[error("the task that asks the brokers ended")]
+    Task,
+    /// Others were faster each time.
+    #[error("other instances were faster {CLAIM_TRIES} times")]
+    Raced,
+}
+
+impl From<LoadError> for ClaimError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Chain(error) => Self::Chain(error),
+            LoadError::Format { .. } => Self::Stalled(Stall::Unreadable(error.to_string())),
+        }
+    }
+}
+
+/// A claim that succeeded.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The claim, which is the end of the chain.
+    pub tip: Tip,
+    /// What it claims.
+    pub shard: Box<ClaimedShard>,
+}
+
+/// A shard that was claimed, ready to be given to its worker.
+#[derive(Debug)]
+pub struct ClaimedShard {
+    /// Which.
+    pub id: ShardId,
+    /// The fold, with an empty window.
+    pub fold: Shard,
+    /// What else its checkpoint holds.
+    pub caught_up_at: Option<Timestamp>,
+    /// Decisions adopted.
+    pub decisions: Vec<(NextOffset, DecisionId)>,
+    /// Where to read from: below `next_offset` where the window is rebuilt.
+    pub resume_from: NextOffset,
+    /// How many offsets of the window retention has deleted.
+    pub window_lost: u64,
+}
+
+/// What claims need, the same for every shard.
+#[derive(Clone)]
+pub struct ClaimContext {
+    /// Where checkpoints are.
+    pub store: Store,
+    /// Whom to ask for watermarks.
+    pub queries: Arc<KafkaQueries>,
+    /// The rules to adopt, and their address.
+    pub rules: (RulesId, Arc<Rules>),
+    /// Key of the id hash.
+    pub id_key: IdKey,
+    /// Whether payloads of dead letters are kept.
+    pub keep_payload: bool,
+    /// Contract and beginning of each topic.
+    pub topics: Arc<BTreeMap<String, (Contract, Start)>>,
+}
+
+impl ClaimContext {
+    /// Claims the shard of a partition.
+    ///
+    /// # Errors
+    /// Where the shard cannot go on, or somebody who is needed does not answer.
+    pub async fn claim(&self, tp: TopicPartition) -> Result<Claimed, ClaimError> {
+        let id = ShardId::kafka(Arc::clone(&tp.topic), tp.partition);
+        let (contract, start) = self.topics[&*tp.topic];
+        let range = self.watermarks(&tp).await?;
+        let chain = self.store.chain(&id);
+        for _ in 0..CLAIM_TRIES {
+            let newest = chain.newest().await?;
+            let (checkpoint, fold) =
+                self.begin(&id, contract, start, range, newest.as_ref()).await?;
+            let payload = Bytes::from(format::encode(&checkpoint));
+            if let Some(tip) = chain.claim(newest.as_ref(), payload).await? {
+                return Ok(claimed(id, tip, checkpoint, fold, range.0));
+            }
+        }
+        Err(ClaimError::Raced)
+    }
+
+    /// The first offset of a partition's log, and the one after its last.
+    async fn watermarks(
+        &self,
+        tp: &TopicPartition,
+    ) -> Result<(NextOffset, NextOffset), ClaimError> {
+        let queries = Arc::clone(&self.queries);
+        let tp = tp.clone();
+        let asked = tokio::task::spawn_blocking(move || queries.watermarks(&tp, QUERY_TIMEOUT));
+        let (low, high) = asked.await.map_err(|_| ClaimError::Task)??;
+        Ok((NextOffset::new(low), NextOffset::new(high)))
+    }
+
+    /// The state that the claim continues, under the rules of this instance.
+    async fn begin(
+        &self,
+        id: &ShardId,
+        contract: Contract,
+        start: Start,
+        (low, high): (NextOffset, NextOffset),
+        newest: Option<&Newest>,
+    ) -> Result<(Checkpoint, Shard), ClaimError> {
+        let mut checkpoint = match newest {
+            Some(newest) => Checkpoint::read(id, newest)?,
+            None => self.first(id, contract, start, (low, high)).await?,
+        };
+        check_continues(&checkpoint.state, contract, (low, high)).map_err(ClaimError::Stalled)?;
+        let rules = self.store.rules_of(&checkpoint.state).await?;
+        let mut shard = Shard::resume(checkpoint.state, rules, self.id_key, self.keep_payload);
+        let (rules_id, rules) = &self.rules;
+        shard.adopt(*rules_id, Arc::clone(rules));
+        checkpoint.state = shard.state().clone();
+        Ok((checkpoint, shard))
+    }
+
+    /// A shard that nobody has read before.
+    async fn first(
+        &self,
+        id: &ShardId,
+        contract: Contract,
+        start: Start,
+        (low, high): (NextOffset, NextOffset),
+    ) -> Result<Checkpoint, ClaimError> {
+        let first = match start {
+            Start::Earliest => low,
+            Start::Latest => {
+                let starts = self.store.starts(&id.topic).await?.unwrap_or_default();
+                starts.get(&id.partition).map_or(low, |start| NextOffset::new(*start))
+            }
+        };
+        let state = ShardState::new(contract, first.min(high), self.rules.0);
+        Ok(Checkpoint {
+            id: id.clone(),
+            phase: Phase::Running,
+            caught_up_at: None,
+            decisions: Vec::new(),
+            state,
+        })
+    }
+}
+
+fn claimed(id: ShardId, tip: Tip, checkpoint: Checkpoint, fold: Shard, low: NextOffset) -> Claimed {
+    let wanted = fold.state().resume_from();
+    let shard = Box::new(ClaimedShard {
+        id,
+        caught_up_at: checkpoint.caught_up_at,
+        decisions: checkpoint.decisions,
+        resume_from: wanted.max(low),
+        window_lost: wanted.distance_to(low),
+        fold,
+    });
+    Claimed { tip, shard }
+}
+
+/// Whether the log still holds what follows a state: `low ≤ next ≤ high`.
+fn check_continues(
+    state: &ShardState,
+    configured: Contract,
+    (low, high): (NextOffset, NextOffset),
+) -> Result<(), Stall> {
+    let next = state.ledger.next;
+    if state.contract != configured {
+        return Err(Stall::OtherContract { stored: state.contract, configured });
+    }
+    if next < low {
+        return Err(Stall::RetentionOverrun { from: next, low });
+    }
+    if next > high {
+        return Err(Stall::Truncated { next, high });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(next: i64, low: i64, high: i64, expect: Option<&str>) {
+        let state = ShardState::new(Contract::Parcel, NextOffset::new(next), RulesId::of(b""));
+        let range = (NextOffset::new(low), NextOffset::new(high));
+        let stall = check_continues(&state, Contract::Parcel, range).err();
+        assert_eq!(stall.as_ref().map(Stall::reason), expect);
+    }
+
+    #[test]
+    fn a_shard_goes_on_only_within_its_log() {
+        check(5, 5, 5, None);
+        check(5, 0, 9, None);
+        check(5, 6, 9, Some("retention_overrun"));
+        check(5, 0, 4, Some("truncated"));
+    }
+}

@@ -1,0 +1,319 @@
+//! What happens to the shards of one instance: events in, effects out, no input or output here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postroad_aggregate::shard::Diverged;
+use postroad_schemas::units::NextOffset;
+
+use super::claim::{Claimed, ClaimedShard, Stall};
+use crate::checkpoint::chain::{Pending, Tip};
+use crate::source::kafka::{Generation, Signal, TopicPartition};
+
+/// How long to wait before claiming again after a failure; doubled with each up to the maximum.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(15);
+/// How often a stalled shard is looked at again.
+const STALLED_RETRY: Duration = Duration::from_secs(30);
+
+/// Something that happened to a shard.
+#[derive(Debug)]
+pub enum Event {
+    /// The group gave the partition to this instance.
+    Granted,
+    /// The group took it away.
+    Revoked,
+    /// The poll thread stopped reading it, though it is still ours, and `next` begins.
+    Signal {
+        /// The generation under which to claim again.
+        next: Generation,
+        /// Why.
+        signal: Signal,
+    },
+    /// The claim succeeded.
+    Claimed(Box<Claimed>),
+    /// The claim failed for a reason that may pass.
+    ClaimFailed(String),
+    /// The claim found a log that the shard cannot go on from.
+    ClaimStalled(Stall),
+    /// The worker froze the state; `None` where nothing changed since the last time.
+    Frozen(Option<Frozen>),
+    /// The put landed; this is the new end of the chain.
+    Committed(Tip),
+    /// Somebody else owns the chain.
+    Fenced(String),
+    /// The store does not say whether the put landed.
+    Unresolved {
+        /// What to go on with.
+        pending: Box<Pending>,
+        /// What the store said.
+        error: String,
+    },
+    /// The log is not the one that the state was folded from.
+    Diverged(Diverged),
+}
+
+/// A frozen state, encoded.
+#[derive(Debug, Clone)]
+pub struct Frozen {
+    /// The checkpoint's bytes.
+    pub payload: Bytes,
+    /// Everything below is in it.
+    pub next_offset: NextOffset,
+}
+
+/// Something to be done for a shard.
+#[derive(Debug)]
+pub enum Effect {
+    /// Claim it, after a while.
+    Claim(Duration),
+    /// Give it to its worker, then read from where it resumes.
+    Load(Box<ClaimedShard>),
+    /// Write the next object of its chain.
+    Commit {
+        /// The end of the chain.
+        tip: Tip,
+        /// The object's payload.
+        payload: Bytes,
+    },
+    /// Go on with a put that was left unresolved, after a while.
+    Resume {
+        /// The put.
+        pending: Box<Pending>,
+        /// How long to wait.
+        after: Duration,
+    },
+    /// Tell the group how far the shard is, for lag tools.
+    CommitGroupOffset(NextOffset),
+    /// Have the worker forget it.
+    Drop,
+    /// Have the poll thread stop reading it; it answers with a signal.
+    Unassign,
+}
+
+/// The state of a shard, as metrics and operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShardPhase {
+    /// Being claimed.
+    Loading {
+        /// The last failure, if the claim is being tried again.
+        failure: Option<String>,
+    },
+    /// Being read.
+    Running {
+        /// What the store said, if the last put is unresolved.
+        unresolved: Option<String>,
+    },
+    /// Waiting for an operator, or for the log to hold again what is needed.
+    Stalled(Stall),
+}
+
+#[derive(Debug)]
+struct Owned {
+    generation: Generation,
+    failures: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Loading { failure: Option<String> },
+    Running(Writing),
+    Stalled(Stall),
+}
+
+/// What is being written of a running shard: one thing at a time. The end of its chain is held
+/// here, or by the put that is under way.
+#[derive(Debug)]
+enum Writing {
+    Nothing(Tip),
+    /// The worker was asked for the state.
+    Freezing(Tip),
+    /// A put is under way.
+    Putting(NextOffset),
+    /// A put was left unresolved, and is being gone on with.
+    Unresolved {
+        next_offset: NextOffset,
+        error: String,
+    },
+}
+
+/// The shards of one instance.
+#[derive(Debug, Default)]
+pub struct Lifecycle {
+    shards: BTreeMap<TopicPartition, Owned>,
+}
+
+impl Lifecycle {
+    /// Takes an event of one generation of a shard; events of other generations are stale and have
+    /// no effect.
+    pub fn step(
+        &mut self,
+        tp: &TopicPartition,
+        generation: Generation,
+        event: Event,
+    ) -> Vec<Effect> {
+        if matches!(event, Event::Granted) {
+            let state = State::Loading { failure: None };
+            self.shards.insert(tp.clone(), Owned { generation, failures: 0, state });
+            return vec![Effect::Claim(Duration::ZERO)];
+        }
+        let Some(owned) = self.shards.get_mut(tp).filter(|owned| owned.generation == generation)
+        else {
+            return Vec::new();
+        };
+        if matches!(event, Event::Revoked) {
+            self.shards.remove(tp);
+            return vec![Effect::Drop];
+        }
+        owned.step(event)
+    }
+
+    /// A checkpoint is due: every running shard that is not being written is to be frozen.
+    pub fn freeze_all(&mut self) -> Vec<(TopicPartition, Generation)> {
+        let mut due = Vec::new();
+        for (tp, owned) in &mut self.shards {
+            if owned.begin_freezing() {
+                due.push((tp.clone(), owned.generation));
+            }
+        }
+        due
+    }
+
+    /// Whether nothing is being written.
+    pub fn is_settled(&self) -> bool {
+        self.shards.values().all(|owned| {
+            !matches!(&owned.state, State::Running(writing) if !matches!(writing, Writing::Nothing(_)))
+        })
+    }
+
+    /// Whether the store leaves a put unresolved: then nothing more ought to be read.
+    pub fn is_store_failing(&self) -> bool {
+        self.shards
+            .values()
+            .any(|owned| matches!(owned.state, State::Running(Writing::Unresolved { .. })))
+    }
+
+    /// Every shard with its state.
+    pub fn phases(&self) -> impl Iterator<Item = (&TopicPartition, ShardPhase)> {
+        self.shards.iter().map(|(tp, owned)| (tp, owned.phase()))
+    }
+}
+
+impl Owned {
+    fn step(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Granted | Event::Revoked => Vec::new(),
+            Event::Signal { next, signal } => self.signal(next, &signal),
+            Event::Claimed(claimed) => {
+                self.failures = 0;
+                let Claimed { shard, tip } = *claimed;
+                self.state = State::Running(Writing::Nothing(tip));
+                vec![Effect::Load(shard)]
+            }
+            Event::ClaimFailed(failure) => {
+                self.failures += 1;
+                self.state = State::Loading { failure: Some(failure) };
+                vec![Effect::Claim(backoff(self.failures))]
+            }
+            Event::ClaimStalled(stall) => {
+                self.state = State::Stalled(stall);
+                vec![Effect::Claim(STALLED_RETRY)]
+            }
+            Event::Diverged(diverged) => {
+                self.state = State::Stalled(Stall::Diverged(diverged));
+                vec![Effect::Drop, Effect::Unassign]
+            }
+            Event::Frozen(_) | Event::Committed(_) | Event::Unresolved { .. } => {
+                self.checkpoint(event)
+            }
+            Event::Fenced(_) => {
+                self.failures += 1;
+                self.state = State::Loading { failure: None };
+                vec![Effect::Drop, Effect::Unassign]
+            }
+        }
+    }
+
+    /// Reading ended, though the partition is still ours.
+    fn signal(&mut self, next: Generation, signal: &Signal) -> Vec<Effect> {
+        self.generation = next;
+        if matches!(self.state, State::Stalled(_)) {
+            return vec![Effect::Drop];
+        }
+        self.failures += 1;
+        let failure = (*signal != Signal::Requested).then(|| signal.to_string());
+        self.state = State::Loading { failure };
+        vec![Effect::Drop, Effect::Claim(backoff(self.failures))]
+    }
+
+    fn begin_freezing(&mut self) -> bool {
+        let placeholder = State::Loading { failure: None };
+        let (state, begun) = match std::mem::replace(&mut self.state, placeholder) {
+            State::Running(Writing::Nothing(tip)) => (State::Running(Writing::Freezing(tip)), true),
+            other => (other, false),
+        };
+        self.state = state;
+        begun
+    }
+
+    fn checkpoint(&mut self, event: Event) -> Vec<Effect> {
+        let placeholder = State::Loading { failure: None };
+        let writing = match std::mem::replace(&mut self.state, placeholder) {
+            State::Running(writing) => writing,
+            other => {
+                self.state = other;
+                return Vec::new();
+            }
+        };
+        let (writing, effects) = self.write(writing, event);
+        self.state = State::Running(writing);
+        effects
+    }
+
+    fn write(&mut self, writing: Writing, event: Event) -> (Writing, Vec<Effect>) {
+        match (writing, event) {
+            (Writing::Freezing(tip), Event::Frozen(None)) => (Writing::Nothing(tip), Vec::new()),
+            (Writing::Freezing(tip), Event::Frozen(Some(frozen))) => {
+                let commit = Effect::Commit { tip, payload: frozen.payload };
+                (Writing::Putting(frozen.next_offset), vec![commit])
+            }
+            (
+                Writing::Putting(next_offset) | Writing::Unresolved { next_offset, .. },
+                Event::Committed(tip),
+            ) => {
+                self.failures = 0;
+                (Writing::Nothing(tip), vec![Effect::CommitGroupOffset(next_offset)])
+            }
+            (
+                Writing::Putting(next_offset) | Writing::Unresolved { next_offset, .. },
+                Event::Unresolved { pending, error },
+            ) => {
+                self.failures += 1;
+                let resume = Effect::Resume { pending, after: backoff(self.failures) };
+                (Writing::Unresolved { next_offset, error }, vec![resume])
+            }
+            (writing, _) => (writing, Vec::new()),
+        }
+    }
+
+    fn phase(&self) -> ShardPhase {
+        match &self.state {
+            State::Loading { failure } => ShardPhase::Loading { failure: failure.clone() },
+            State::Running(Writing::Unresolved { error, .. }) => {
+                ShardPhase::Running { unresolved: Some(error.clone()) }
+            }
+            State::Running(_) => ShardPhase::Running { unresolved: None },
+            State::Stalled(stall) => ShardPhase::Stalled(stall.clone()),
+        }
+    }
+}
+
+fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    RETRY_MAX.min(RETRY_FIRST * 2_u32.pow(doublings))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Where records come from: partitions of topics ([`kafka`]), or files of values ([`file`]).
+
+pub mod file;
+pub mod kafka;

@@ -1,0 +1,121 @@
+//! What an instance knows of itself, for readiness, metrics, the console and the demo.
+//!
+//! One small table behind a lock, written once a batch or once a change, read by whoever asks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use postroad_schemas::units::Timestamp;
+
+use crate::metrics::state_label;
+use crate::publish::Snapshot;
+use crate::shards::lifecycle::ShardPhase;
+use crate::source::kafka::TopicPartition;
+
+/// How far a shard is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// The first offset not yet folded.
+    pub next_offset: i64,
+    /// Shard time.
+    pub watermark: Option<Timestamp>,
+    /// When it was last seen to have nothing more to read.
+    pub caught_up_at: Option<Timestamp>,
+    /// Whether nothing has come since the end of its log.
+    pub at_end: bool,
+    /// Whether its dedupe window is still being rebuilt.
+    pub restoring: bool,
+    /// Rollup cells held.
+    pub cells: usize,
+    /// Event ids held.
+    pub dedupe_ids: usize,
+}
+
+/// Everything known at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// Why no broker can be reached, while none can.
+    pub brokers_down: Option<String>,
+    /// Whether the group has told this instance which partitions it has.
+    pub joined: bool,
+    /// The state of each shard.
+    pub phases: BTreeMap<TopicPartition, ShardPhase>,
+    /// The progress of each shard in a worker's hands.
+    pub progress: BTreeMap<TopicPartition, Progress>,
+    /// Offsets that logs did not deliver, since the instance started.
+    pub gaps: u64,
+    /// The end of each log, as last seen.
+    pub log_ends: BTreeMap<TopicPartition, i64>,
+    /// Why the store fails, while it does.
+    pub store_failing: Option<String>,
+    /// Why the last publish failed, if it did.
+    pub publish_failing: Option<String>,
+    /// What this instance published last, while it is the publisher.
+    pub snapshot: Option<Snapshot>,
+}
+
+impl View {
+    /// Offsets between a shard and the end of its log: never negative, `None` while unknown.
+    pub fn lag(&self, tp: &TopicPartition) -> Option<i64> {
+        let progress = self.progress.get(tp)?;
+        let end = self.log_ends.get(tp)?;
+        Some((end - progress.next_offset).max(0))
+    }
+
+    /// What is missing for the instance to be ready; nothing if it is.
+    pub fn not_ready(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        if let Some(error) = &self.brokers_down {
+            missing.push(format!("no broker can be reached: {error}"));
+        }
+        if !self.joined {
+            missing.push("the consumer group has not assigned partitions yet".to_owned());
+        }
+        for (tp, phase) in &self.phases {
+            match phase {
+                ShardPhase::Loading { failure: Some(failure) } => {
+                    missing.push(format!("{tp} is loading; the last try failed: {failure}"));
+                }
+                ShardPhase::Stalled(stall) => missing.push(format!("{tp} is stalled: {stall}")),
+                phase if state_label(phase, self.progress.get(tp)) == "loading" => {
+                    missing.push(format!("{tp} is loading"));
+                }
+                _ => {}
+            }
+        }
+        if let Some(error) = &self.store_failing {
+            missing.push(format!("the store fails: {error}"));
+        }
+        missing
+    }
+}
+
+/// The shared table.
+#[derive(Debug, Clone, Default)]
+pub struct Status(Arc<Mutex<View>>);
+
+impl Status {
+    /// A copy of everything, as of now.
+    pub fn view(&self) -> View {
+        self.lock().clone()
+    }
+
+    /// Changes something that changes rarely.
+    pub fn update(&self, change: impl FnOnce(&mut View)) {
+        change(&mut self.lock());
+    }
+
+    /// Notes how far a shard is.
+    pub fn progress(&self, tp: &TopicPartition, progress: Progress) {
+        self.lock().progress.insert(tp.clone(), progress);
+    }
+
+    /// Forgets a shard that its worker has dropped.
+    pub fn forget(&self, tp: &TopicPartition) {
+        self.lock().progress.remove(tp);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, View> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

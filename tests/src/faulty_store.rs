@@ -1,0 +1,332 @@
+//! An object store that fails in all the ways that stores fail: by script, or by lot from a seed.
+//!
+//! It wraps a sound store. Every call first lets overdue writes land, then meets at most one [`Fault`]. A seeded store
+//! also takes (virtual) time for every call, so that concurrent callers interleave; run it under a paused clock.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result,
+};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use plan::Plan;
+pub use plan::{Fault, Odds, Op};
+
+mod plan;
+
+/// The store. Clones share everything.
+#[derive(Clone)]
+pub struct FaultyStore {
+    inner: Arc<dyn ObjectStore>,
+    plan: Arc<Mutex<Plan>>,
+}
+
+impl FaultyStore {
+    /// A store that fails only where [`fail_next`](Self::fail_next) says so.
+    pub fn scripted(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { inner, plan: Arc::default() }
+    }
+
+    /// A store that fails by lot; the same seed and the same calls give the same faults.
+    pub fn seeded(inner: Arc<dyn ObjectStore>, seed: u64, odds: Odds) -> Self {
+        let store = Self::scripted(inner);
+        store.plan().lots = Some((StdRng::seed_from_u64(seed), odds));
+        store
+    }
+
+    /// Lets the next `op` that has no fault in store yet meet `fault`.
+    ///
+    /// # Panics
+    /// If such a call cannot fail in that way.
+    pub fn fail_next(&self, op: Op, fault: Fault) {
+        assert!(fault.suits(op), "{op:?} cannot meet {fault:?}");
+        self.plan().script.push_back((op, fault));
+    }
+
+    /// No more faults, no more latency; late writes stay under way.
+    pub fn heal(&self) {
+        let mut plan = self.plan();
+        plan.lots = None;
+        plan.script.clear();
+    }
+
+    /// Lets every late write land now.
+    pub async fn land_late_writes(&self) {
+        self.land(u64::MAX).await;
+    }
+
+    /// How often `op` was called.
+    pub fn calls(&self, op: Op) -> usize {
+        self.plan().calls.iter().filter(|called| **called == op).count()
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn land(&self, now: u64) {
+        let mut due = Vec::new();
+        {
+            let mut plan = self.plan();
+            let (landing, late) =
+                std::mem::take(&mut plan.late).into_iter().partition(|(at, _)| *at <= now);
+            plan.late = late;
+            due.extend::<Vec<(u64, BoxFuture<'static, ()>)>>(landing);
+        }
+        for (_, write) in due {
+            write.await;
+        }
+    }
+
+    /// Begins a call: what is due lands, time passes, a lot is drawn.
+    async fn begin(&self, op: Op) -> Option<Fault> {
+        let (now, latency, fault) = {
+            let mut plan = self.plan();
+            plan.calls.push(op);
+            (plan.calls.len() as u64, plan.latency(), plan.draw(op))
+        };
+        pass(latency).await;
+        self.land(now).await;
+        fault
+    }
+
+    async fn end(&self) {
+        let latency = self.plan().latency();
+        pass(latency).await;
+    }
+
+    fn postpone(&self, calls: u32, write: BoxFuture<'static, ()>) {
+        let mut plan = self.plan();
+        let due = plan.calls.len() as u64 + u64::from(calls);
+        plan.late.push((due, write));
+    }
+
+    async fn put(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
+        let fault = self.begin(Op::Put).await;
+        match fault {
+            None => self.inner.put_opts(location, payload, opts).await,
+            Some(Fault::After | Fault::ExistsAfter) => {
+                let answer = self.inner.put_opts(location, payload, opts).await;
+                answer.and(Err(if fault == Some(Fault::After) { lost() } else { exists(location) }))
+            }
+            Some(Fault::Heedless) => {
+                self.inner
+                    .put_opts(location, payload, PutOptions { mode: PutMode::Overwrite, ..opts })
+                    .await
+            }
+            Some(Fault::Late(calls)) => {
+                let (inner, location) = (Arc::clone(&self.inner), location.clone());
+                let write = async move { inner.put_opts(&location, payload, opts).await.map(drop) };
+                self.postpone(calls, write.map(drop).boxed());
+                Err(lost())
+            }
+            Some(fault) => self.refuse(fault, location).await,
+        }
+    }
+
+    async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        match self.begin(Op::Get).await {
+            None => self.inner.get_opts(location, options).await,
+            Some(Fault::Corrupt) => {
+                self.inner.get_opts(location, options).then(|answer| self.corrupt(answer)).await
+            }
+            Some(fault) => self.refuse(fault, location).await,
+        }
+    }
+
+    async fn remove(&self, location: &Path) -> Result<()> {
+        match self.begin(Op::Delete).await {
+            None => self.inner.delete(location).await,
+            Some(Fault::After) => self.inner.delete(location).await.and(Err(lost())),
+            Some(Fault::Late(calls)) => {
+                let (inner, location) = (Arc::clone(&self.inner), location.clone());
+                self.postpone(
+                    calls,
+                    async move { inner.delete(&location).await.map(drop) }.map(drop).boxed(),
+                );
+                Err(lost())
+            }
+            Some(fault) => self.refuse(fault, location).await,
+        }
+    }
+
+    async fn listed(
+        &self,
+        prefix: Option<&Path>,
+        offset: Option<&Path>,
+    ) -> Result<Vec<ObjectMeta>> {
+        let root = Path::default();
+        if let Some(fault) = self.begin(Op::List).await {
+            return self.refuse(fault, prefix.unwrap_or(&root)).await;
+        }
+        let listing = match offset {
+            None => self.inner.list(prefix),
+            Some(offset) => self.inner.list_with_offset(prefix, offset),
+        };
+        let listed = listing.try_collect().await;
+        self.end().await;
+        listed
+    }
+
+    fn listing(
+        &self,
+        prefix: Option<&Path>,
+        offset: Option<&Path>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (store, prefix, offset) = (self.clone(), prefix.cloned(), offset.cloned());
+        stream::once(async move {
+            let listed = store.listed(prefix.as_ref(), offset.as_ref()).await?;
+            Ok::<_, Error>(stream::iter(listed.into_iter().map(Ok)))
+        })
+        .try_flatten()
+        .boxed()
+    }
+
+    async fn corrupt(&self, answer: Result<GetResult>) -> Result<GetResult> {
+        let answer = answer?;
+        let (meta, range, attributes) =
+            (answer.meta.clone(), answer.range.clone(), answer.attributes.clone());
+        let extensions = answer.extensions.clone();
+        let mut bytes = answer.bytes().await?.to_vec();
+        if !bytes.is_empty() {
+            let bit = match self.plan().lots.as_mut() {
+                Some((rng, _)) => rng.random_range(0..bytes.len() * 8),
+                None => bytes.len() * 4,
+            };
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        let payload =
+            GetResultPayload::Stream(stream::once(async { Ok(Bytes::from(bytes)) }).boxed());
+        Ok(GetResult { payload, meta, range, attributes, extensions })
+    }
+
+    /// Answers a call that has no effect.
+    async fn refuse<T>(&self, fault: Fault, location: &Path) -> Result<T> {
+        Err(match fault {
+            Fault::Hang => std::future::pending().await,
+            Fault::Conflict => exists(location),
+            Fault::Full => Error::Generic {
+                store: STORE,
+                source: std::io::Error::from(std::io::ErrorKind::StorageFull).into(),
+            },
+            Fault::Denied => {
+                Error::PermissionDenied { path: location.to_string(), source: "injected".into() }
+            }
+            _ => lost(),
+        })
+    }
+}
+
+const STORE: &str = "FaultyStore";
+
+/// Simulated time, not a wait for anything: the clock of a simulation is paused and jumps.
+async fn pass(latency: Duration) {
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+}
+
+fn lost() -> Error {
+    Error::Generic { store: STORE, source: "injected: the connection was lost".into() }
+}
+
+fn exists(location: &Path) -> Error {
+    Error::AlreadyExists { path: location.to_string(), source: "injected".into() }
+}
+
+impl fmt::Display for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{STORE}({})", self.inner)
+    }
+}
+
+impl fmt::Debug for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{STORE}({:?})", self.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FaultyStore {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
+        let answer = self.put(location, payload, opts).await;
+        self.end().await;
+        answer
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let answer = self.get(location, options).await;
+        self.end().await;
+        answer
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let store = self.clone();
+        let delete = move |location: Result<Path>| {
+            let store = store.clone();
+            async move {
+                let location = location?;
+                let answer = store.remove(&location).await;
+                store.end().await;
+                answer.map(|()| location)
+            }
+        };
+        locations.then(delete).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.listing(prefix, None)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.listing(prefix, Some(offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        if let Some(fault) = self.begin(Op::List).await {
+            return self.refuse(fault, prefix.unwrap_or(&Path::default())).await;
+        }
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}

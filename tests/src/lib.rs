@@ -1,0 +1,9 @@
+//! What Postroad's suites are made of: a naive oracle and random logs to judge the fold by, a
+//! store that fails on purpose, and drivers of real brokers and of the real binary.
+
+pub mod faulty_store;
+pub mod kafka;
+pub mod logs;
+pub mod oracle;
+pub mod process;
+pub mod wait;
