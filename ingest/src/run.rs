@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use self::publisher::PublisherTask;
 use crate::checkpoint::ShardId;
 use crate::checkpoint::chain::{CommitError, Pending, Tip};
-use crate::clock::now;
+use crate::clock::{Clock, now};
 use crate::config::Config;
 use crate::error::{Exit, Failure, chain};
 use crate::http;
@@ -66,6 +66,19 @@ pub async fn run(
     shown: Shown,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
+    run_by(Clock::wall(), config, shown, stop).await
+}
+
+/// [`run`], by another clock than the wall's.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_by(
+    clock: Clock,
+    config: Config,
+    shown: Shown,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
     let codebook = Arc::new(config.codebook.clone());
     let budget = ByteBudget::new(QUEUE_BYTES);
     let listener = http::bind(config.http.listen).await?;
@@ -81,7 +94,7 @@ pub async fn run(
         prepared = prepare::prepare(&config, &shown.status) => prepared?,
         () = &mut stop => return Ok(()),
     };
-    let mut instance = Instance::start(&config, shown, budget, prepared, codebook)?;
+    let mut instance = Instance::start(&config, &clock, shown, budget, prepared, codebook)?;
     let result = instance.drive(stop).await;
     let closed = instance.close(result.is_ok()).await;
     server.abort();
@@ -116,6 +129,7 @@ struct Instance {
     checkpoint_interval: Duration,
     keep: usize,
     grace: Span,
+    clock: Clock,
     source_events: UnboundedReceiver<SourceEvent>,
     worker_events: UnboundedReceiver<FromWorker>,
     answers: (UnboundedSender<Answer>, UnboundedReceiver<Answer>),
@@ -124,6 +138,7 @@ struct Instance {
 impl Instance {
     fn start(
         config: &Config,
+        clock: &Clock,
         shown: Shown,
         budget: ByteBudget,
         prepared: prepare::Prepared,
@@ -139,10 +154,11 @@ impl Instance {
             metrics: shown.metrics.clone(),
             status: shown.status.clone(),
             grace: config.days.grace,
+            clock: clock.clone(),
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (workers, threads) = Workers::start(cores, &context).map_err(os_error)?;
-        let publisher = PublisherTask::start(config, &store, codebook, partitions, &shown);
+        let publisher = PublisherTask::start(config, clock, &store, codebook, partitions, &shown);
 
         let (source_sender, source_events) = unbounded_channel();
         let sink = workers.clone();
@@ -167,6 +183,7 @@ impl Instance {
             checkpoint_interval: config.checkpoint.interval,
             keep: config.checkpoint.keep,
             grace: config.days.grace,
+            clock: clock.clone(),
             source_events,
             worker_events,
             answers: unbounded_channel(),
@@ -411,16 +428,16 @@ impl Instance {
     /// end: a shard that has nothing to read must not hold a day open.
     fn ask_for_log_ends(&self) {
         let view = self.shown.status.view();
+        let asked_at = self.clock.now();
         let released = |at: Timestamp| (at - self.grace).business_day();
         let idle = view.progress.into_iter().filter(|(_, progress)| {
             let clock = progress.watermark.max(progress.caught_up_at);
-            progress.at_end && clock.is_none_or(|clock| released(clock) < released(now()))
+            progress.at_end && clock.is_none_or(|clock| released(clock) < released(asked_at))
         });
         for (tp, _) in idle {
             let queries = Arc::clone(&self.claims.queries);
             let workers = self.workers.clone();
             tokio::task::spawn_blocking(move || {
-                let asked_at = now();
                 if let Ok((_, end)) = queries.watermarks(&tp, prepare::QUERY_TIMEOUT) {
                     let end = NextOffset::new(end);
                     workers.tell(&tp, ToWorker::LogEnd { tp: tp.clone(), end, asked_at });

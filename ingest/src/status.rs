@@ -21,6 +21,8 @@ pub struct Progress {
     pub watermark: Option<Timestamp>,
     /// When it was last seen to have nothing more to read.
     pub caught_up_at: Option<Timestamp>,
+    /// Offsets that its log did not deliver.
+    pub gaps: u64,
     /// Whether nothing has come since the end of its log.
     pub at_end: bool,
     /// Whether its dedupe window is still being rebuilt.
@@ -42,8 +44,6 @@ pub struct View {
     pub phases: BTreeMap<TopicPartition, ShardPhase>,
     /// The progress of each shard in a worker's hands.
     pub progress: BTreeMap<TopicPartition, Progress>,
-    /// Offsets that logs did not deliver, since the instance started.
-    pub gaps: u64,
     /// The end of each log, as last seen.
     pub log_ends: BTreeMap<TopicPartition, i64>,
     /// Why the store fails, while it does.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use postroad_aggregate::rules::Rules;
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
-use postroad_schemas::units::Span;
+use postroad_schemas::units::{Span, Timestamp};
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::mocking::MockCluster;
@@ -23,13 +23,13 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::clock::now;
+use crate::clock::{Clock, now};
 use crate::config::{
     CheckpointConfig, Config, DaysConfig, DeadLettersConfig, HttpConfig, KafkaConfig,
     PublishConfig, Start, StoreConfig, TopicConfig,
 };
 use crate::error::{Exit, Failure};
-use crate::run::{Shown, run};
+use crate::run::{Shown, run_by};
 use crate::simulate::province::{Province, ProvinceOptions};
 use crate::simulate::topic_of;
 use crate::status::Status;
@@ -42,6 +42,8 @@ const UNDER_WAY_MAX: u64 = 50_000;
 const HISTORY: Duration = Duration::from_secs(7 * 86_400);
 /// How long it takes to catch up with the present.
 const CATCH_UP: Duration = Duration::from_secs(60);
+/// Events a second of the real province: five million a day.
+const REAL_RATE: f64 = 58.0;
 /// How often events are produced.
 const TURN: Duration = Duration::from_millis(20);
 /// Marks a folder as one that a demo made, and that the next may replace.
@@ -78,11 +80,13 @@ pub async fn demo(options: DemoOptions, stop: impl Future<Output = ()>) -> Resul
     }
     let config = config(&options, root.clone(), mock.bootstrap_servers());
     let shown = Shown::default();
+    let clock = simulated_clock();
     let (end, ended) = watch::channel(false);
-    let producer = produce(&options, &config.kafka.brokers, shown.status.clone(), ended.clone())?;
+    let producer =
+        produce(&options, &config.kafka.brokers, &clock, shown.status.clone(), ended.clone())?;
     let screen = screen::Screen::open(&options, &root, shown.clone(), &config.codebook);
     let screen = tokio::spawn(screen.run(ended.clone()));
-    let mut pipeline = Box::pin(run(config, shown, until(ended)));
+    let mut pipeline = Box::pin(run_by(clock, config, shown, until(ended)));
     tokio::pin!(stop);
     let over = async {
         match options.duration {
@@ -114,6 +118,18 @@ pub async fn demo(options: DemoOptions, stop: impl Future<Output = ()>) -> Resul
 /// Ready once the demo is to end.
 async fn until(mut ended: watch::Receiver<bool>) {
     let _ = ended.wait_for(|ended| *ended).await;
+}
+
+/// The demo's clock, for the province and for the pipeline: a week ago at first, and the present
+/// after [`CATCH_UP`].
+fn simulated_clock() -> Clock {
+    let began = Instant::now();
+    Clock::of(move || {
+        let behind = 1.0 - began.elapsed().as_secs_f64() / CATCH_UP.as_secs_f64();
+        let behind = HISTORY.mul_f64(behind.max(0.0)).as_micros();
+        let behind = i64::try_from(behind).unwrap_or_default();
+        Timestamp::from_micros(now().as_micros() - behind)
+    })
 }
 
 /// An empty folder for the store: a new one, or one that an earlier demo made.
@@ -169,6 +185,7 @@ fn config(options: &DemoOptions, root: PathBuf, brokers: String) -> Config {
 fn produce(
     options: &DemoOptions,
     brokers: &str,
+    clock: &Clock,
     status: Status,
     ended: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = Failure> + use<>, Failure> {
@@ -178,20 +195,27 @@ fn produce(
     let producer: BaseProducer = config.create().map_err(|error: KafkaError| {
         Failure::new(Exit::Software, format!("the producer cannot be made: {error}"))
     })?;
-    let province = Province::new(ProvinceOptions { seed: options.seed, ..Default::default() });
-    let mut work = Production { producer, province, status, produced: 0, began: Instant::now() };
     let rate = f64::from(options.rate);
+    let scale = rate * CATCH_UP.as_secs_f64() / HISTORY.as_secs_f64() / REAL_RATE;
+    let province =
+        Province::new(ProvinceOptions { seed: options.seed, scale, ..ProvinceOptions::default() });
+    let mut work = Production { producer, province, status, produced: 0 };
+    let clock = clock.clone();
     Ok(async move {
         let mut turn = interval(TURN);
         turn.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut owed = 0.0;
+        let mut last = Instant::now();
         loop {
-            turn.tick().await;
+            let at = turn.tick().await;
             if *ended.borrow() {
                 std::future::pending::<()>().await;
             }
-            let at_ms = work.simulated_ms();
-            owed += rate * TURN.as_secs_f64() * Province::intensity(at_ms).clamp(0.2, 2.0);
+            let at_ms = clock.now().as_micros() / 1_000;
+            let elapsed = at.saturating_duration_since(last).as_secs_f64();
+            last = at;
+            // What a second owes at most, so that a pause is not made good in one burst.
+            owed = (owed + rate * elapsed * Province::intensity(at_ms).clamp(0.2, 2.0)).min(rate);
             if let Err(failure) = work.produce(&mut owed, at_ms) {
                 return failure;
             }
@@ -204,17 +228,9 @@ struct Production {
     province: Province,
     status: Status,
     produced: u64,
-    began: Instant,
 }
 
 impl Production {
-    /// The clock of the simulation: a week ago at first, the present after [`CATCH_UP`].
-    fn simulated_ms(&self) -> i64 {
-        let behind = 1.0 - self.began.elapsed().as_secs_f64() / CATCH_UP.as_secs_f64();
-        let behind = HISTORY.mul_f64(behind.max(0.0));
-        now().as_micros() / 1_000 - i64::try_from(behind.as_millis()).unwrap_or_default()
-    }
-
     /// Produces as many events as are owed, unless too many are under way.
     fn produce(&mut self, owed: &mut f64, at_ms: i64) -> Result<(), Failure> {
         let consumed = self.consumed()?;
@@ -234,7 +250,6 @@ impl Production {
             }
             *owed -= 1.0;
         }
-        *owed = owed.min(1.0);
         self.producer.poll(Duration::ZERO);
         Ok(())
     }
@@ -243,7 +258,7 @@ impl Production {
     /// own, so one would be a record that it dropped.
     fn consumed(&self) -> Result<u64, Failure> {
         let view = self.status.view();
-        if view.gaps > 0 {
+        if view.progress.values().any(|progress| progress.gaps > 0) {
             let message = "the in-process broker dropped records before they were read; this \
                            machine is too slow for the rate: try --rate 500";
             return Err(Failure::new(Exit::TempFail, message));

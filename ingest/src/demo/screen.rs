@@ -14,13 +14,12 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, BorderType, Cell, Gauge, Paragraph, Row, Sparkline, Table};
+use ratatui::widgets::{Block, BorderType, Cell, Paragraph, Row, Sparkline, Table, Wrap};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::figures::{Board, PrefectureLine, grouped, yuan};
 use super::DemoOptions;
-use crate::clock::now;
 use crate::run::Shown;
 
 mod figures;
@@ -41,6 +40,8 @@ pub(super) struct Screen {
     /// Records judged at recent frames, newest last.
     judged: VecDeque<(Instant, u64)>,
     rates: VecDeque<u64>,
+    /// The newest publish seen, and when it was.
+    published: (u64, Instant),
 }
 
 impl Screen {
@@ -58,6 +59,7 @@ impl Screen {
             began: Instant::now(),
             judged: VecDeque::new(),
             rates: VecDeque::new(),
+            published: (0, Instant::now()),
         }
     }
 
@@ -104,7 +106,11 @@ impl Screen {
     /// Reads what the instance knows of itself, and the rate since a moment ago.
     fn look(&mut self) -> Board {
         let view = self.shown.status.view();
-        let mut board = Board::new(&view, &self.codebook, now());
+        let mut board = Board::new(&view, &self.codebook);
+        if board.publish != self.published.0 {
+            self.published = (board.publish, Instant::now());
+        }
+        board.published_ago = self.published.1.elapsed();
         self.judged.push_back((Instant::now(), board.judged));
         while self.judged.len() > 9 {
             self.judged.pop_front();
@@ -149,7 +155,10 @@ impl Screen {
             .lines()
             .map(|line| Line::from(line.to_owned()))
             .collect();
-        frame.render_widget(Paragraph::new(lines).block(block("look at it")), foot);
+        frame.render_widget(
+            Paragraph::new(lines).wrap(Wrap { trim: false }).block(block("look at it")),
+            foot,
+        );
     }
 
     fn draw_head(&self, frame: &mut Frame<'_>, area: Rect, board: &Board) {
@@ -175,8 +184,15 @@ impl Screen {
 }
 
 fn draw_prefectures(frame: &mut Frame<'_>, area: Rect, board: &Board) {
-    let header = Row::new(["", "prefecture", "volume today", "revenue today", "7 days", "share"])
-        .style(Style::new().fg(QUIET));
+    let header = Row::new([
+        Cell::from(""),
+        Cell::from("prefecture"),
+        right("volume today".to_owned()),
+        right("revenue today".to_owned()),
+        right("of 7 days".to_owned()),
+        Cell::from("share of revenue"),
+    ])
+    .style(Style::new().fg(QUIET));
     let largest = board.prefectures.iter().map(|line| line.share).fold(f64::EPSILON, f64::max);
     let rows = board.prefectures.iter().map(|line| prefecture_row(line, largest));
     let total = Row::new([
@@ -202,19 +218,13 @@ fn draw_prefectures(frame: &mut Frame<'_>, area: Rect, board: &Board) {
 }
 
 fn prefecture_row(line: &PrefectureLine, largest: f64) -> Row<'static> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a bar of at most 16 characters"
-    )]
-    let bar = "▇".repeat((line.share / largest * 16.0).round() as usize);
     Row::new([
         Cell::from(line.code.clone()).style(Style::new().fg(QUIET)),
         Cell::from(line.name.clone()),
         right(grouped_i(line.figures.volume_today)),
         right(yuan(line.figures.revenue_today)),
         right(yuan(line.figures.revenue_week)),
-        Cell::from(Span::styled(bar, Style::new().fg(ACCENT))),
+        Cell::from(bar(line.share / largest)).style(Style::new().fg(ACCENT)),
     ])
 }
 
@@ -242,29 +252,38 @@ fn draw_records(frame: &mut Frame<'_>, area: Rect, board: &Board) {
         row("lag", format!("{} records", grouped_i(board.lag))),
         row("shards", board.shards.clone()),
         row("last publish", publish),
-        row("ledger", "consumed = applied + dup + rej + ign ✓".to_owned()),
+        row("ledger", board.account()),
     ];
     frame.render_widget(Paragraph::new(lines).block(block("every record, accounted for")), area);
 }
 
 fn draw_days(frame: &mut Frame<'_>, area: Rect, board: &Board) {
-    let inner = block("days").inner(area);
-    frame.render_widget(block("days"), area);
-    let rows =
-        Layout::vertical(vec![Constraint::Length(1); usize::from(inner.height)]).split(inner);
-    for (day, row) in board.days.iter().rev().zip(rows.iter()) {
+    let rows = board.days.iter().rev().map(|day| {
         let color = match day.status {
             "final" => Color::Blue,
             "complete" => ACCENT,
             _ => Color::Yellow,
         };
-        let label = format!("{} {:<8} {}", day.day, day.status, grouped_i(day.volume));
-        let gauge = Gauge::default()
-            .gauge_style(Style::new().fg(color).bg(Color::Reset))
-            .ratio(day.part.clamp(0.0, 1.0))
-            .label(Span::styled(label, Style::new().fg(Color::White)));
-        frame.render_widget(gauge, *row);
-    }
+        Row::new([
+            Cell::from(day.day.to_string()),
+            Cell::from(day.status).style(Style::new().fg(color)),
+            right(grouped_i(day.volume)),
+            Cell::from(bar(day.part)).style(Style::new().fg(color)),
+        ])
+    });
+    let widths =
+        [Constraint::Length(10), Constraint::Length(8), Constraint::Length(8), Constraint::Min(4)];
+    frame.render_widget(Table::new(rows, widths).block(block("days, by volume")), area);
+}
+
+/// A bar for a part between 0 and 1.
+fn bar(part: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a bar of at most 12 characters"
+    )]
+    "▇".repeat((part.clamp(0.0, 1.0) * 12.0).round() as usize)
 }
 
 fn block(title: &str) -> Block<'static> {
@@ -297,8 +316,8 @@ fn local_time(at: Timestamp) -> String {
 fn places(root: &Path, listen: SocketAddr) -> String {
     format!(
         "tables   {}/tables\n\
-         query    duckdb -c \"SELECT prefecture_name, sum(volume), sum(revenue_yuan) FROM \
-         '{}/tables/daily_rollups/*/*.parquet' GROUP BY ALL ORDER BY 3 DESC\"\n\
+         query    duckdb -c \"FROM '{}/tables/daily_rollups/*/*.parquet' SELECT \
+         prefecture_name, sum(volume) GROUP BY ALL\"\n\
          metrics  curl http://{listen}/metrics   and   http://{listen}/metrics/business\n\
          health   http://{listen}/-/ready",
         root.display(),

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::Shown;
 use crate::checkpoint::ShardId;
-use crate::clock::now;
+use crate::clock::{Clock, now};
 use crate::config::Config;
 use crate::error::chain;
 use crate::publish::{PublishError, PublishSettings, Publisher};
@@ -38,6 +38,7 @@ pub(super) struct PublisherTask {
 impl PublisherTask {
     pub(super) fn start(
         config: &Config,
+        clock: &Clock,
         store: &Store,
         codebook: Arc<Codebook>,
         partitions: Partitions,
@@ -54,6 +55,7 @@ impl PublisherTask {
         let (finish, finishing) = oneshot::channel();
         let work = Work {
             store: store.clone(),
+            clock: clock.clone(),
             settings,
             role: role_seen,
             partitions: partitions_seen,
@@ -88,6 +90,7 @@ impl PublisherTask {
 
 struct Work {
     store: Store,
+    clock: Clock,
     settings: PublishSettings,
     role: watch::Receiver<bool>,
     partitions: watch::Receiver<Partitions>,
@@ -161,7 +164,7 @@ impl Work {
             };
             partitions.iter().flat_map(shards).collect()
         };
-        match publisher.publish(&expected, now()).await? {
+        match publisher.publish(&expected, self.clock.now()).await? {
             Some(snapshot) => {
                 self.shown.metrics.count_publish("committed");
                 self.shown.status.update(|view| view.snapshot = Some(snapshot));

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::claim::ClaimedShard;
 use super::lifecycle::{Event, Frozen};
 use crate::checkpoint::{Checkpoint, Phase, format};
-use crate::clock::now;
+use crate::clock::Clock;
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::source::kafka::{Batch, Generation, TopicPartition};
 use crate::status::{Progress, Status};
@@ -72,6 +72,8 @@ pub struct WorkerContext {
     pub status: Status,
     /// How long after its end a day can be complete.
     pub grace: Span,
+    /// The consumer's clock.
+    pub clock: Clock,
 }
 
 /// The workers of an instance; each partition belongs to one of them.
@@ -176,7 +178,7 @@ impl Worker {
         if owned.generation != batch.generation {
             return;
         }
-        let outcome = owned.fold(batch, &batch.tp);
+        let outcome = owned.fold(batch, self.context.clock.now());
         self.context.status.progress(&batch.tp, owned.progress());
         match outcome {
             Err(diverged) => {
@@ -217,12 +219,7 @@ impl Worker {
 
 impl Owned {
     /// Folds one batch. The outer result is the log's fault, the inner one this program's.
-    fn fold(
-        &mut self,
-        batch: &Batch,
-        tp: &TopicPartition,
-    ) -> Result<Result<(), Violation>, Diverged> {
-        let clock = now();
+    fn fold(&mut self, batch: &Batch, clock: Timestamp) -> Result<Result<(), Violation>, Diverged> {
         let shard = &mut self.claimed.fold;
         let resuming = shard.resumption() == Resumption::Pending;
         for (offset, timestamp_ms, value) in batch.iter() {
@@ -242,7 +239,7 @@ impl Owned {
         self.metrics.emit();
         if resuming && shard.resumption() == Resumption::Unverified {
             warn!(
-                shard = %tp,
+                shard = %batch.tp,
                 "the last record read is no longer in the log, so whether the log is still the \
                  same could not be checked"
             );
@@ -278,6 +275,7 @@ impl Owned {
         let state = self.claimed.fold.state();
         Progress {
             next_offset: state.ledger.next.get(),
+            gaps: state.ledger.gaps,
             watermark: state.watermark,
             caught_up_at: self.claimed.caught_up_at,
             at_end: self.at_end,

@@ -33,11 +33,13 @@ pub struct ProvinceOptions {
     pub faults: bool,
     /// The part of all events on the finance topic, 0 to 1.
     pub finance_share: f64,
+    /// How many events there are for each of the real province's; scales what savings accrue.
+    pub scale: f64,
 }
 
 impl Default for ProvinceOptions {
     fn default() -> Self {
-        Self { seed: 0, faults: true, finance_share: shapes::FINANCE_SHARE }
+        Self { seed: 0, faults: true, finance_share: shapes::FINANCE_SHARE, scale: 1.0 }
     }
 }
 
@@ -70,7 +72,8 @@ impl Province {
     pub fn new(options: ProvinceOptions) -> Self {
         let mut dice = Dice::new(options.seed);
         let parcels = Parcels::new(&mut dice);
-        Self { options, dice, parcels, counters: Counters::default(), faults: Faults::default() }
+        let counters = Counters::new(options.scale);
+        Self { options, dice, parcels, counters, faults: Faults::default() }
     }
 
     /// The next record, produced at `now_ms` milliseconds since the epoch (years 1970 to 9999).

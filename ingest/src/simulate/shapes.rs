@@ -66,6 +66,13 @@ pub(super) struct Lognormal {
     pub(super) sigma: f64,
 }
 
+impl Lognormal {
+    /// The same distribution of amounts that are this many times as large.
+    pub(super) fn scaled(self, factor: f64) -> Self {
+        Self { median: self.median * factor, ..self }
+    }
+}
+
 const fn lognormal(median: f64, sigma: f64) -> Lognormal {
     Lognormal { median, sigma }
 }

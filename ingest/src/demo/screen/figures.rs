@@ -22,6 +22,10 @@ pub(super) struct Board {
     pub(super) applied: i64,
     pub(super) duplicates: i64,
     pub(super) rejected: i64,
+    /// Records judged, by the ledgers of the publish.
+    pub(super) consumed: u64,
+    /// Offsets below the boundaries of the publish.
+    pub(super) offsets: u64,
     pub(super) lag: i64,
     pub(super) shards: String,
     pub(super) publish: u64,
@@ -58,7 +62,7 @@ pub(super) struct DayLine {
 }
 
 impl Board {
-    pub(super) fn new(view: &View, codebook: &Codebook, now: Timestamp) -> Self {
+    pub(super) fn new(view: &View, codebook: &Codebook) -> Self {
         let mut board = Self {
             watermark: view.progress.values().filter_map(|progress| progress.watermark).max(),
             judged: view.progress.values().map(|p| p.next_offset.unsigned_abs()).sum(),
@@ -66,20 +70,21 @@ impl Board {
             shards: shards(view),
             ..Self::default()
         };
-        board.add_snapshot(view, codebook, now);
+        board.add_snapshot(view, codebook);
         board
     }
 
-    fn add_snapshot(&mut self, view: &View, codebook: &Codebook, now: Timestamp) {
+    fn add_snapshot(&mut self, view: &View, codebook: &Codebook) {
         let Some(snapshot) = &view.snapshot else { return };
         let manifest = &snapshot.manifest;
         self.publish = manifest.publish;
-        let ago = now.as_micros().saturating_sub(manifest.published_at.as_micros());
-        self.published_ago = Duration::from_micros(ago.max(0).unsigned_abs());
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.applied = count(manifest.totals.applied);
         self.duplicates = count(manifest.totals.duplicates);
         self.rejected = count(manifest.totals.rejected);
+        self.consumed = manifest.totals.consumed;
+        let boundaries = manifest.shards.iter().filter_map(|shard| shard.next_offset);
+        self.offsets = boundaries.map(i64::unsigned_abs).sum();
         self.as_of = as_of(snapshot);
         let Some(today) = self.as_of else { return };
 
@@ -120,6 +125,13 @@ impl Board {
                 part: to_f64(volume.into()) / largest,
             })
             .collect();
+    }
+
+    /// Whether every offset below the boundaries of the publish is accounted for. The demo's logs
+    /// begin at 0 and have no gaps, so the two figures are counted by different means.
+    pub(super) fn account(&self) -> String {
+        let mark = if self.offsets == self.consumed { "✓" } else { "✗" };
+        format!("{} of {} offsets {mark}", self.consumed, self.offsets)
     }
 
     /// The figures of a moment in one line.

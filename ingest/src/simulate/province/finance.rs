@@ -35,8 +35,9 @@ struct Posting {
 }
 
 /// The counters of the province.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
+    scale: f64,
     opened: u32,
     /// The last postings, overwritten in a circle.
     recent: Vec<Posting>,
@@ -52,6 +53,11 @@ struct Accrual {
 }
 
 impl Counters {
+    /// Counters that have done nothing yet. `scale` is that of what savings accrue.
+    pub(super) fn new(scale: f64) -> Self {
+        Self { scale, opened: 0, recent: Vec::new(), posted: 0, accrual: None }
+    }
+
     /// The key and the value of the next transaction, which happened at `at_ms`, or `late_ms`
     /// before that if it is reported late; a reversal of an earlier one with this probability.
     ///
@@ -64,7 +70,7 @@ impl Counters {
         reversals: f64,
     ) -> (Vec<u8>, Vec<u8>) {
         if let Some(accrual) = self.accrual_before(Timestamp::from_millis(at_ms).business_day()) {
-            let posting = accrual_of(dice, accrual.prefecture);
+            let posting = accrual_of(dice, self.scale, accrual.prefecture);
             let key = PREFECTURES[accrual.prefecture].code.as_bytes().to_vec();
             return (key, posting.value(dice, at_ms, Some(accrual.day), None));
         }
@@ -203,8 +209,8 @@ fn sale(dice: &mut Dice, plain: Posting) -> Posting {
 }
 
 /// What a prefecture's savings earned in a day: its part of the province's.
-fn accrual_of(dice: &mut Dice, prefecture: usize) -> Posting {
-    let province_fen = dice.lognormal(ACCRUAL_FEN, AMOUNT_FEN_MAX);
+fn accrual_of(dice: &mut Dice, scale: f64, prefecture: usize) -> Posting {
+    let province_fen = dice.lognormal(ACCRUAL_FEN.scaled(scale), AMOUNT_FEN_MAX);
     Posting {
         txn_type: "fee_accrual",
         product: "savings",
