@@ -3,6 +3,7 @@
 //! The loop receives, steps the [`Lifecycle`] and performs its effects. It waits for nothing but
 //! messages: claims and puts are tasks, which answer it.
 
+mod effects;
 pub mod prepare;
 mod publisher;
 
@@ -11,26 +12,23 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
 use postroad_schemas::codebook::Codebook;
-use postroad_schemas::units::{NextOffset, Span, Timestamp};
+use postroad_schemas::units::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
 
 use self::publisher::PublisherTask;
-use crate::checkpoint::ShardId;
-use crate::checkpoint::chain::{CommitError, Pending, Tip};
 use crate::clock::{Clock, now};
 use crate::config::Config;
-use crate::error::{Exit, Failure, chain};
+use crate::error::{Exit, Failure};
 use crate::http;
 use crate::metrics::Metrics;
-use crate::shards::claim::{ClaimContext, ClaimError};
-use crate::shards::lifecycle::{Effect, Event, Lifecycle, ShardPhase};
+use crate::shards::claim::ClaimContext;
+use crate::shards::lifecycle::{Event, Lifecycle, ShardPhase};
 use crate::shards::worker::{FromWorker, ToWorker, WorkerContext, Workers, log_loaded};
 use crate::source::kafka::{
-    Batch, BrokerState, ByteBudget, Command, Generation, KafkaSource, SourceEvent, TopicPartition,
+    Batch, BrokerState, ByteBudget, Generation, KafkaSource, SourceEvent, TopicPartition,
 };
 use crate::status::Status;
 use crate::store::Store;
@@ -45,8 +43,6 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(15);
 const IDLE_CHECK: Duration = Duration::from_secs(20);
 /// How often the state of the shards is told to the rest.
 const SHOW_INTERVAL: Duration = Duration::from_millis(250);
-/// Old checkpoints of a shard are deleted after every so many new ones.
-const COLLECT_EVERY: u64 = 8;
 
 /// What an instance shows of itself while it runs.
 #[derive(Clone, Default)]
@@ -113,6 +109,8 @@ enum Stopping {
 
 /// Answers of tasks, by shard and generation.
 type Answer = (TopicPartition, Generation, Event);
+/// A claim that was put off.
+type ClaimDue = (TopicPartition, Generation);
 
 struct Instance {
     lifecycle: Lifecycle,
@@ -133,6 +131,7 @@ struct Instance {
     source_events: UnboundedReceiver<SourceEvent>,
     worker_events: UnboundedReceiver<FromWorker>,
     answers: (UnboundedSender<Answer>, UnboundedReceiver<Answer>),
+    claims_due: (UnboundedSender<ClaimDue>, UnboundedReceiver<ClaimDue>),
 }
 
 impl Instance {
@@ -187,6 +186,7 @@ impl Instance {
             source_events,
             worker_events,
             answers: unbounded_channel(),
+            claims_due: unbounded_channel(),
         })
     }
 
@@ -208,6 +208,9 @@ impl Instance {
                 Some(event) = self.source_events.recv() => self.on_source(event)?,
                 Some(event) = self.worker_events.recv() => self.on_worker(event)?,
                 Some(answer) = self.answers.1.recv() => self.on_answer(answer),
+                Some((tp, generation)) = self.claims_due.1.recv() => {
+                    self.claim(tp, generation, Duration::ZERO);
+                }
                 _ = checkpoint.tick() => self.freeze_all(),
                 _ = idle.tick() => self.ask_for_log_ends(),
                 _ = show.tick() => self.show(),
@@ -329,129 +332,6 @@ impl Instance {
         for effect in self.lifecycle.step(tp, generation, event) {
             self.perform(tp, generation_after, effect);
         }
-    }
-
-    fn perform(&mut self, tp: &TopicPartition, generation: Generation, effect: Effect) {
-        match effect {
-            Effect::Claim(after) => self.claim(tp.clone(), generation, after),
-            Effect::Load(shard) => {
-                let offset = shard.resume_from.get();
-                let tp = tp.clone();
-                self.workers.tell(&tp, ToWorker::Load { tp: tp.clone(), generation, shard });
-                self.source.command(Command::Assign { tp, generation, offset });
-            }
-            Effect::Commit { tip, payload } => self.commit(tp.clone(), generation, tip, payload),
-            Effect::Resume { pending, after } => {
-                self.resume(tp.clone(), generation, *pending, after);
-            }
-            Effect::CommitGroupOffset(next) => {
-                self.source.command(Command::CommitGroupOffsets(vec![(tp.clone(), next.get())]));
-            }
-            Effect::Drop => self.workers.tell(tp, ToWorker::Drop(tp.clone())),
-            Effect::Unassign => {
-                self.source.command(Command::Unassign { tp: tp.clone(), generation });
-            }
-        }
-    }
-
-    fn claim(&self, tp: TopicPartition, generation: Generation, after: Duration) {
-        let claims = self.claims.clone();
-        let answers = self.answers.0.clone();
-        tokio::spawn(async move {
-            sleep(after).await;
-            let event = match claims.claim(tp.clone()).await {
-                Ok(claimed) => Event::Claimed(Box::new(claimed)),
-                Err(ClaimError::Stalled(stall)) => Event::ClaimStalled(stall),
-                Err(error) => Event::ClaimFailed(chain(&error)),
-            };
-            let _ = answers.send((tp, generation, event));
-        });
-    }
-
-    fn commit(&self, tp: TopicPartition, generation: Generation, tip: Tip, payload: Bytes) {
-        let shard_chain = self.chain_of(&tp);
-        let duration = self.shown.metrics.checkpoint_duration.clone();
-        let keep = self.keep;
-        self.answer(tp, generation, async move {
-            let timer = duration.start_timer();
-            let result = shard_chain.commit(tip, payload).await;
-            timer.observe_duration();
-            if let Ok(tip) = &result
-                && tip.seq().get() % COLLECT_EVERY == 0
-                && let Some(error) = shard_chain.collect(tip, keep).await.stopped
-            {
-                warn!(error = %chain(&error), "old checkpoints could not be deleted; trying again later");
-            }
-            result
-        });
-    }
-
-    fn resume(
-        &self,
-        tp: TopicPartition,
-        generation: Generation,
-        pending: Pending,
-        after: Duration,
-    ) {
-        let shard_chain = self.chain_of(&tp);
-        self.answer(tp, generation, async move {
-            sleep(after).await;
-            shard_chain.resume(pending).await
-        });
-    }
-
-    /// Runs a put as a task, which answers with what became of it.
-    fn answer(
-        &self,
-        tp: TopicPartition,
-        generation: Generation,
-        put: impl Future<Output = Result<Tip, CommitError>> + Send + 'static,
-    ) {
-        let answers = self.answers.0.clone();
-        tokio::spawn(async move {
-            let event = match put.await {
-                Ok(tip) => Event::Committed(tip),
-                Err(CommitError::Unresolved { pending, source, .. }) => {
-                    Event::Unresolved { pending, error: chain(&source) }
-                }
-                Err(error) => Event::Fenced(chain(&error)),
-            };
-            let _ = answers.send((tp, generation, event));
-        });
-    }
-
-    fn chain_of(&self, tp: &TopicPartition) -> crate::checkpoint::chain::Chain {
-        self.store.chain(&ShardId::kafka(Arc::clone(&tp.topic), tp.partition))
-    }
-
-    /// Asks the brokers where the logs of idle shards end, once their clocks lag behind a day's
-    /// end: a shard that has nothing to read must not hold a day open.
-    fn ask_for_log_ends(&self) {
-        let view = self.shown.status.view();
-        let asked_at = self.clock.now();
-        let released = |at: Timestamp| (at - self.grace).business_day();
-        let idle = view.progress.into_iter().filter(|(_, progress)| {
-            let clock = progress.watermark.max(progress.caught_up_at);
-            progress.at_end && clock.is_none_or(|clock| released(clock) < released(asked_at))
-        });
-        for (tp, _) in idle {
-            let queries = Arc::clone(&self.claims.queries);
-            let workers = self.workers.clone();
-            tokio::task::spawn_blocking(move || {
-                if let Ok((_, end)) = queries.watermarks(&tp, prepare::QUERY_TIMEOUT) {
-                    let end = NextOffset::new(end);
-                    workers.tell(&tp, ToWorker::LogEnd { tp: tp.clone(), end, asked_at });
-                }
-            });
-        }
-        let topics: Vec<String> = self.claims.topics.keys().cloned().collect();
-        let queries = Arc::clone(&self.claims.queries);
-        let publisher = self.publisher.partitions();
-        tokio::task::spawn_blocking(move || {
-            if let Ok(partitions) = queries.partition_counts(&topics, prepare::QUERY_TIMEOUT) {
-                publisher.send_replace(partitions);
-            }
-        });
     }
 
     /// Tells the rest of the instance how the shards are.

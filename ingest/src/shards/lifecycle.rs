@@ -170,6 +170,14 @@ impl Lifecycle {
         owned.step(event)
     }
 
+    /// Whether a claim that was put off may still be made: a claim by somebody who no longer owns the
+    /// shard would fence the one who does.
+    pub fn awaits_claim(&self, tp: &TopicPartition, generation: Generation) -> bool {
+        self.shards.get(tp).is_some_and(|owned| {
+            owned.generation == generation && !matches!(owned.state, State::Running(_))
+        })
+    }
+
     /// A checkpoint is due: every running shard that is not being written is to be frozen.
     pub fn freeze_all(&mut self) -> Vec<(TopicPartition, Generation)> {
         let mut due = Vec::new();
