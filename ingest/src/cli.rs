@@ -175,7 +175,12 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Software, format!("no runtime: {error}")))
-        .and_then(|runtime| runtime.block_on(dispatch(cli.command)));
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(dispatch(cli.command));
+            // A question to brokers that do not answer must not hold up the end.
+            runtime.shutdown_background();
+            outcome
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -8,6 +8,7 @@ use postroad_aggregate::event::IdKey;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use crate::check::timestamp_warning;
 use crate::config::{Config, Start};
 use crate::error::{Exit, Failure, chain};
 use crate::shards::claim::ClaimContext;
@@ -148,6 +149,9 @@ async fn check_topics(config: &Config, queries: &Arc<KafkaQueries>) -> Result<()
             tokio::task::spawn_blocking(move || queries.topic_configs(&name, QUERY_TIMEOUT));
         // A broker that does not tell its settings, or does not let us ask, is no fault.
         let Ok(Ok(configs)) = asked.await else { continue };
+        if let Some(warning) = timestamp_warning(&configs) {
+            warn!(topic = %topic.name, "the topic {warning}");
+        }
         let compacted =
             configs.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"));
         if compacted {
