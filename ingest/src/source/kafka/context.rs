@@ -97,7 +97,6 @@ impl SourceContext {
     }
 
     pub(super) fn fatal(&self, error: String) {
-        tracing::error!(error, "the Kafka consumer cannot go on");
         self.tell(SourceEvent::Fatal { error });
     }
 
@@ -212,7 +211,6 @@ impl SourceContext {
                 "" => reason.to_owned(),
                 last => format!("{reason}; the last error before: {last}"),
             };
-            tracing::warn!(error, "no Kafka broker can be reached");
             self.tell(SourceEvent::Brokers(BrokerState::AllDown { error }));
         }
     }
@@ -253,7 +251,7 @@ impl ClientContext for SourceContext {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.on_all_brokers_down(reason);
         } else {
-            tracing::info!(%error, reason, "librdkafka reports an error");
+            tracing::debug!(%error, reason, "librdkafka reports an error");
             reason.clone_into(&mut self.brokers().last_error);
         }
     }
@@ -264,7 +262,6 @@ impl ClientContext for SourceContext {
         let mut brokers = self.brokers();
         if brokers.all_down && any_broker_up(statistics) {
             brokers.all_down = false;
-            tracing::info!("a Kafka broker can be reached again");
             self.tell(SourceEvent::Brokers(BrokerState::Up));
         }
     }
@@ -300,18 +297,14 @@ impl ConsumerContext for SourceContext {
     }
 }
 
-/// Passes a line of librdkafka's log on.
+/// Passes a line of librdkafka's log on. It repeats itself with every attempt to connect, so what is
+/// not an emergency is for those who look for it; operators learn of changes by events.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        RDKafkaLogLevel::Emerg
-        | RDKafkaLogLevel::Alert
-        | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error => tracing::error!(target: "librdkafka", facility, message),
-        RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, message),
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-            tracing::info!(target: "librdkafka", facility, message);
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(target: "librdkafka", facility, message);
         }
-        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, message),
+        _ => tracing::debug!(target: "librdkafka", facility, message),
     }
 }
 

@@ -291,7 +291,6 @@ impl<S: Deliver> Poller<S> {
             Err(error) if is_about_connections(&error) => {}
             Err(_) => {
                 let error = self.context.last_error();
-                tracing::warn!(error, "the Kafka consumer has a difficulty");
                 self.context.tell(SourceEvent::Trouble { error });
             }
         }
