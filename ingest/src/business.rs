@@ -1,8 +1,8 @@
 //! The business figures as gauges, computed anew from the committed publish at each scrape, so
 //! that series which vanish do vanish.
 //!
-//! Periods run from their first day to the as-of day, which is the day that shard time has reached:
-//! today so far, by the log's own clock.
+//! Periods run from their first day to the as-of day, which is the day of [`as_of`]: today so far, by
+//! the log's own clock.
 
 use std::collections::BTreeMap;
 
@@ -69,10 +69,11 @@ impl Figures {
     }
 }
 
-/// The day that the figures are of: the one that shard time has reached.
-pub fn as_of(snapshot: &Snapshot) -> Option<BusinessDay> {
+/// The moment that the figures are of: the newest shard time, and not after the publish itself, so
+/// that one producer whose clock runs ahead does not begin tomorrow.
+pub fn as_of(snapshot: &Snapshot) -> Option<Timestamp> {
     let newest = snapshot.manifest.shards.iter().filter_map(|shard| shard.watermark).max();
-    newest.map(Timestamp::business_day)
+    newest.map(|newest| newest.min(snapshot.manifest.published_at))
 }
 
 /// The gauges in Prometheus' text format 0.0.4; nothing where nothing was published.
@@ -86,13 +87,12 @@ pub fn text(snapshot: Option<&Snapshot>, codebook: &Codebook) -> prometheus::Res
         if let Some(as_of) = as_of(snapshot) {
             let gauge = prometheus::Gauge::new(
                 "postroad_as_of_timestamp_seconds",
-                "The moment that the figures are of: the newest shard time.",
+                "The moment that the figures are of, by the log's own clock.",
             )?;
-            let newest = snapshot.manifest.shards.iter().filter_map(|shard| shard.watermark).max();
-            gauge.set(newest.map_or(0.0, Timestamp::as_seconds_f64));
+            gauge.set(as_of.as_seconds_f64());
             registry.register(Box::new(gauge))?;
             for period in Period::ALL {
-                figures(&registry, snapshot, period, as_of)?;
+                figures(&registry, snapshot, period, as_of.business_day())?;
             }
         }
     }

@@ -85,7 +85,7 @@ impl Board {
         self.consumed = manifest.totals.consumed;
         let boundaries = manifest.shards.iter().filter_map(|shard| shard.next_offset);
         self.offsets = boundaries.map(i64::unsigned_abs).sum();
-        self.as_of = as_of(snapshot);
+        self.as_of = as_of(snapshot).map(Timestamp::business_day);
         let Some(today) = self.as_of else { return };
 
         let mut prefectures = BTreeMap::new();
