@@ -211,3 +211,6 @@ fn transaction_effect(transaction: Transaction, event: &Event) -> Measures {
         Transaction::Refund => Measures { revenue: -event.revenue, reversals: 1, ..none },
     }
 }
+
+#[cfg(test)]
+mod tests;

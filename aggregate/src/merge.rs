@@ -58,3 +58,6 @@ impl Rollup {
         self.cells.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -263,21 +263,21 @@ impl Shard {
     }
 
     /// Adopts new rules from `next_offset` on. Only for use at a checkpoint that lists them.
+    ///
+    /// Rules under which no record was judged leave nothing behind: the state depends on the rules
+    /// in force at each offset and on nothing else. That is also why a narrower window prunes
+    /// `window_hours` no sooner than the next hour begins.
     pub fn adopt(&mut self, id: RulesId, rules: Arc<Rules>) {
-        if self.state.rules.last().is_some_and(|(_, newest)| *newest == id) {
-            return;
-        }
         let from = self.state.ledger.next;
         if self.state.rules.last().is_some_and(|(since, _)| *since == from) {
             self.state.rules.pop();
             self.rules.pop();
         }
-        self.state.rules.push((from, id));
-        self.rules.push((from, rules));
-        if let Some((hour, _)) = self.state.window_hours.back().copied() {
-            let oldest = hour.window_start(self.newest_rules().dedupe_window_h);
-            self.state.forget_hours_before(oldest);
+        if self.state.rules.last().is_none_or(|(_, newest)| *newest != id) {
+            self.state.rules.push((from, id));
+            self.rules.push((from, rules));
         }
+        self.fed_under = self.fed_under.min(self.rules.len() - 1);
     }
 
     /// Takes one record. `clock` is the consumer's own; it is only asked whether a timestamp lies

@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use postroad_aggregate::event::IdKey;
 use postroad_aggregate::ledger::Outcome;
 use postroad_aggregate::rules::{Rules, RulesId};
-use postroad_aggregate::shard::{Record, Shard, ShardState, Step};
+use postroad_aggregate::shard::{Record, Resumption, Shard, ShardState, Step};
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::{NextOffset, Offset, Timestamp};
 use tracing::warn;
@@ -151,6 +151,7 @@ struct Open {
     phase: Phase,
     decisions: Vec<(NextOffset, DecisionId)>,
     caught_up_at: Option<Timestamp>,
+    window_cut: Option<NextOffset>,
     /// What the newest checkpoint holds.
     written: Option<(NextOffset, Phase)>,
 }
@@ -265,9 +266,17 @@ impl Backfill<'_> {
             self.step(&id, path, &record, clock)?;
             self.commit_now_and_then().await?;
         }
-        if let Some(shard) = self.shards.get_mut(&id) {
-            shard.phase = Phase::Closed;
+        let shard = self.shards.get_mut(&id).expect("opened above");
+        if shard.fold.resumption() == Resumption::Pending {
+            let message = format!(
+                "{}: it ends before line {}, up to which it had been read; use a new store for \
+                 another file of this name",
+                path.display(),
+                shard.fold.state().ledger.next
+            );
+            return Err(Failure::new(Exit::DataErr, message));
         }
+        shard.phase = Phase::Closed;
         Ok(())
     }
 
@@ -300,6 +309,7 @@ impl Backfill<'_> {
                     phase: Phase::Running,
                     decisions: Vec::new(),
                     caught_up_at: None,
+                    window_cut: None,
                     written: None,
                 }
             }
@@ -318,6 +328,7 @@ impl Backfill<'_> {
                     phase: checkpoint.phase,
                     decisions: checkpoint.decisions,
                     caught_up_at: checkpoint.caught_up_at,
+                    window_cut: checkpoint.window_cut,
                     written: Some(written),
                 }
             }
@@ -412,6 +423,7 @@ impl Open {
             id: id.clone(),
             phase: self.phase,
             caught_up_at: self.caught_up_at,
+            window_cut: self.window_cut,
             decisions: self.decisions.clone(),
             state: state.clone(),
         };
@@ -467,3 +479,6 @@ fn file_failure(error: &FileError) -> Failure {
     };
     Failure::from_error(exit, error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,3 +143,6 @@ fn figures(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

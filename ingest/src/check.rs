@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::{Config, Fault};
 use crate::error::chain;
 use crate::run::prepare::kafka_settings;
-use crate::source::kafka::{KafkaQueries, QueryError};
+use crate::source::kafka::KafkaQueries;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -22,16 +22,17 @@ pub async fn check(config: &Config) -> Vec<Fault> {
     };
     let brokers = config.kafka.brokers.clone();
     let topics = config.kafka.topics.clone();
+    let allow_compacted = config.kafka.allow_compacted;
     let asked = tokio::task::spawn_blocking(move || {
         let mut faults = Vec::new();
         for topic in &topics {
             let name = std::slice::from_ref(&topic.name);
             match queries.partition_counts(name, TIMEOUT) {
-                Ok(_) => faults.extend(check_topic(&queries, &topic.name)),
-                Err(QueryError::Unknown(_)) => {
+                Ok(counts) if counts.is_empty() => {
                     let remedy = format!("does not exist on {brokers}; create it");
                     faults.push(fault("kafka.topics", &topic.name, remedy));
                 }
+                Ok(_) => faults.extend(check_topic(&queries, &topic.name, allow_compacted)),
                 Err(error) => {
                     let remedy =
                         format!("{}; check the address and the security settings", chain(&error));
@@ -61,11 +62,13 @@ fn check_store(config: &Config) -> Vec<Fault> {
 }
 
 /// What a topic's settings mean for exactness. Settings that cannot be asked for are no fault.
-fn check_topic(queries: &KafkaQueries, topic: &str) -> Vec<Fault> {
+fn check_topic(queries: &KafkaQueries, topic: &str, allow_compacted: bool) -> Vec<Fault> {
     let Ok(settings) = queries.topic_configs(topic, TIMEOUT) else { return Vec::new() };
     let mut faults = Vec::new();
-    if settings.get("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
-        let remedy = "has cleanup.policy=compact, which deletes records before they are read";
+    let compacted = settings.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"));
+    if compacted && !allow_compacted {
+        let remedy = "has cleanup.policy=compact, which deletes records before they are read; use \
+                      another, or set kafka.allow_compacted = true";
         faults.push(fault("kafka.topics", topic, remedy.to_owned()));
     }
     if let Some(warning) = timestamp_warning(&settings) {

@@ -44,7 +44,7 @@ pub struct Config {
 }
 
 /// The section `[kafka]`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KafkaConfig {
     /// Bootstrap servers, comma separated.
     pub brokers: String,
@@ -56,6 +56,18 @@ pub struct KafkaConfig {
     pub topics: Vec<TopicConfig>,
     /// Whether compacted topics are read nevertheless.
     pub allow_compacted: bool,
+}
+
+/// Names the properties but not their values, some of which are secret.
+impl fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaConfig")
+            .field("brokers", &self.brokers)
+            .field("group", &self.group)
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
+            .field("topics", &self.topics)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One `[[kafka.topics]]`.
@@ -247,11 +259,14 @@ fn read_kafka(mut section: Section, faults: &mut Vec<Fault>) -> Option<KafkaConf
     let group = section.text("group", Some("postroad"), "write a name", faults);
     let allow_compacted = section.flag("allow_compacted", false, faults);
     let mut properties = section.map("properties", faults);
-    for PropertyFault { key, fix } in forbidden_properties(&properties) {
-        let key = section.key(&format!("properties.\"{key}\""));
-        faults.push(Fault { key, value: String::new(), remedy: fix });
+    let secret_files = section.map("secret_files", faults);
+    for (name, map) in [("properties", &properties), ("secret_files", &secret_files)] {
+        for PropertyFault { key, fix } in forbidden_properties(map) {
+            let key = section.key(&format!("{name}.\"{key}\""));
+            faults.push(Fault { key, value: String::new(), remedy: fix });
+        }
     }
-    for (key, file) in section.map("secret_files", faults) {
+    for (key, file) in secret_files {
         match std::fs::read_to_string(&file) {
             Ok(secret) => {
                 properties.insert(key, secret.trim_end_matches(['\r', '\n']).to_owned());
@@ -335,7 +350,7 @@ fn read_store(mut section: Section, faults: &mut Vec<Fault>) -> Option<StoreConf
 
 /// The folder of a `file://` URL.
 pub fn local_root(url: &str) -> Option<PathBuf> {
-    let url = url::Url::parse(url).ok().filter(|url| url.scheme() == "file")?;
+    let url = url::Url::parse(url.starts_with("file:///").then_some(url)?).ok()?;
     url.to_file_path().ok()
 }
 
@@ -363,8 +378,9 @@ fn read_reference(mut section: Section, faults: &mut Vec<Fault>) -> Option<Codeb
     let remedy = "write the path of a folder with prefectures.csv";
     let dir = section.take("dir", Some(String::new()), remedy, faults, |value| {
         value.as_str().filter(|dir| !dir.is_empty()).map(str::to_owned)
-    })?;
+    });
     section.finish(faults);
+    let dir = dir?;
     if dir.is_empty() {
         return Some(Codebook::liaoning());
     }

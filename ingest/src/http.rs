@@ -114,3 +114,6 @@ async fn ready(State(pages): State<Pages>) -> Response {
 async fn index() -> Html<&'static str> {
     Html(include_str!("http/index.html"))
 }
+
+#[cfg(test)]
+mod tests;

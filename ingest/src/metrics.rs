@@ -265,7 +265,9 @@ impl Metrics {
             *counts.entry(state_label(phase, progress)).or_default() += 1;
             if let ShardPhase::Stalled(stall) = phase {
                 let partition = tp.partition.to_string();
-                self.stalled.with_label_values(&[&*tp.topic, &partition, stall.reason()]).set(1);
+                self.stalled
+                    .with_label_values(&[&*tp.topic, &partition, stall.reason().as_str()])
+                    .set(1);
             }
         }
         for (state, count) in counts {
@@ -345,3 +347,6 @@ impl ShardMetrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
 
-use self::publisher::PublisherTask;
+use self::publisher::{PublisherTask, Role};
+use crate::checkpoint::ShardId;
 use crate::clock::{Clock, now};
 use crate::config::Config;
 use crate::error::{Exit, Failure};
@@ -39,8 +40,10 @@ const QUEUE_BYTES: usize = 64 << 20;
 const STOP_GRACE: Duration = Duration::from_secs(25);
 /// How long the consumer may take to leave its group.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(15);
-/// How often idle partitions, and new ones, are looked for.
+/// How often idle partitions are looked for.
 const IDLE_CHECK: Duration = Duration::from_secs(20);
+/// How often new partitions are looked for.
+const PARTITIONS_CHECK: Duration = Duration::from_secs(5);
 /// How often the state of the shards is told to the rest.
 const SHOW_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -124,6 +127,8 @@ struct Instance {
     shown: Shown,
     stopping: Stopping,
     first_topic: Arc<str>,
+    /// The bootstrap servers, to be named where they cannot be reached.
+    brokers: String,
     checkpoint_interval: Duration,
     keep: usize,
     grace: Span,
@@ -179,6 +184,7 @@ impl Instance {
             shown,
             stopping: Stopping::No,
             first_topic: config.kafka.topics[0].name.as_str().into(),
+            brokers: config.kafka.brokers.clone(),
             checkpoint_interval: config.checkpoint.interval,
             keep: config.checkpoint.keep,
             grace: config.days.grace,
@@ -195,6 +201,7 @@ impl Instance {
         let mut checkpoint = interval(self.checkpoint_interval);
         checkpoint.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut idle = interval(IDLE_CHECK);
+        let mut partitions = interval(PARTITIONS_CHECK);
         let mut show = interval(SHOW_INTERVAL);
         let deadline = sleep(Duration::MAX);
         tokio::pin!(deadline);
@@ -213,6 +220,7 @@ impl Instance {
                 }
                 _ = checkpoint.tick() => self.freeze_all(),
                 _ = idle.tick() => self.ask_for_log_ends(),
+                _ = partitions.tick() => self.ask_for_partitions(),
                 _ = show.tick() => self.show(),
                 () = &mut deadline => return Err(too_slow()),
             }
@@ -247,8 +255,10 @@ impl Instance {
                 self.shown.status.update(|view| view.brokers_down = None);
             }
             SourceEvent::Brokers(BrokerState::AllDown { error }) => {
-                warn!(%error, "no broker can be reached; trying again until one can");
-                self.shown.status.update(|view| view.brokers_down = Some(error));
+                let brokers = &self.brokers;
+                warn!(%brokers, %error, "no broker can be reached; trying again until one can");
+                let reason = format!("{brokers}: {error}");
+                self.shown.status.update(|view| view.brokers_down = Some(reason));
             }
             SourceEvent::Trouble { error } => warn!(%error, "the consumer has a difficulty"),
             SourceEvent::Fatal { error } => {
@@ -264,6 +274,7 @@ impl Instance {
             FromWorker::Shard(tp, generation, event) => {
                 if let Event::Diverged(diverged) = &event {
                     error!(shard = %tp, reason = %diverged, "stalled: the log is another one");
+                    self.record_divergence(tp.clone(), *diverged);
                 }
                 self.step(&tp, generation, event);
                 Ok(())
@@ -339,8 +350,10 @@ impl Instance {
         let phases: BTreeMap<_, _> =
             self.lifecycle.phases().map(|(tp, phase)| (tp.clone(), phase)).collect();
         let first = TopicPartition::new(Arc::clone(&self.first_topic), 0);
-        let publishes = matches!(phases.get(&first), Some(ShardPhase::Running { .. }));
-        self.publisher.set_role(publishes);
+        // Its owner publishes whatever its state: one stalled shard must not hide the others.
+        let publishes = phases.contains_key(&first);
+        let shards = phases.keys().map(shard_id).collect();
+        self.publisher.set_role(Role { publishes, shards });
         let store_failing = phases.values().find_map(|phase| match phase {
             ShardPhase::Running { unresolved } => unresolved.clone(),
             _ => None,
@@ -372,12 +385,18 @@ impl Instance {
             _ => Err(Failure::new(
                 Exit::TempFail,
                 format!(
-                    "the consumer did not leave its group within {} s; every checkpoint is                      written, so nothing is lost",
+                    "the consumer did not leave its group within {} s; every checkpoint is \
+                     written, so nothing is lost",
                     CLOSE_DEADLINE.as_secs()
                 ),
             )),
         }
     }
+}
+
+/// The shard of a partition, in the first life of its topic.
+fn shard_id(tp: &TopicPartition) -> ShardId {
+    ShardId::kafka(Arc::clone(&tp.topic), tp.partition)
 }
 
 fn too_slow() -> Failure {

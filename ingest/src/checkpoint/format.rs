@@ -19,7 +19,7 @@ use postroad_schemas::contract::Contract;
 use postroad_schemas::reject::{Field, Reason};
 use postroad_schemas::units::{BusinessDay, Hour, NextOffset, Offset, Timestamp};
 
-use super::{Checkpoint, DecisionId, Phase, ShardId, Source};
+use super::{Checkpoint, DecisionId, Phase, ShardId, Source, StallReason};
 
 /// The version that this program writes. It reads all up to this one.
 pub const FORMAT_VERSION: u64 = 1;
@@ -61,7 +61,8 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
         return Err(FormatError::Newer(version));
     }
     let names = Names::read(&mut input)?;
-    let (id, contract, phase, caught_up_at, decisions) = read_shard(&mut input)?;
+    let ShardPart { id, contract, phase, caught_up_at, window_cut, decisions } =
+        read_shard(&mut input)?;
     let ledger = read_ledger(&mut input)?;
     let position = read_position(&mut input)?;
     let mut state = ShardState {
@@ -80,7 +81,7 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
     if !input.rest.is_empty() {
         return Err(input.unreadable());
     }
-    Ok(Checkpoint { id, phase, caught_up_at, decisions, state })
+    Ok(Checkpoint { id, phase, caught_up_at, window_cut, decisions, state })
 }
 
 /// The names behind the indices of one checkpoint.
@@ -128,18 +129,27 @@ fn write_shard(out: &mut Writer, checkpoint: &Checkpoint) {
     out.signed(id.partition.into());
     out.signed(id.incarnation.into());
     out.text(checkpoint.state.contract.as_str());
-    match &checkpoint.phase {
-        Phase::Running => out.unsigned(0_u64),
-        Phase::Closed => out.unsigned(1_u64),
+    out.text(checkpoint.phase.as_str());
+    if let Phase::Stalled(reason) = checkpoint.phase {
+        out.text(reason.as_str());
     }
     out.optional(checkpoint.caught_up_at, |out, at| out.signed(at.as_micros().into()));
+    out.optional(checkpoint.window_cut, |out, cut| out.signed(cut.get().into()));
     out.list(checkpoint.decisions.iter(), |out, (from, id)| {
         out.signed(from.get().into());
         out.unsigned(id.0);
     });
 }
 
-type ShardPart = (ShardId, Contract, Phase, Option<Timestamp>, Vec<(NextOffset, DecisionId)>);
+/// The part that says which shard it is and how it stands.
+struct ShardPart {
+    id: ShardId,
+    contract: Contract,
+    phase: Phase,
+    caught_up_at: Option<Timestamp>,
+    window_cut: Option<NextOffset>,
+    decisions: Vec<(NextOffset, DecisionId)>,
+}
 
 fn read_shard(input: &mut Reader<'_>) -> Result<ShardPart, FormatError> {
     input.part = "shard";
@@ -151,15 +161,21 @@ fn read_shard(input: &mut Reader<'_>) -> Result<ShardPart, FormatError> {
         incarnation: input.signed()?,
     };
     let contract = input.text()?.parse().map_err(|_| input.unreadable())?;
-    let phase = match input.unsigned::<u64>()? {
-        0 => Phase::Running,
-        1 => Phase::Closed,
+    let phase = match input.text()? {
+        "running" => Phase::Running,
+        "closed" => Phase::Closed,
+        "stalled" => {
+            let name = input.text()?;
+            let reason = StallReason::ALL.iter().find(|reason| reason.as_str() == name);
+            Phase::Stalled(*reason.ok_or(input.unreadable())?)
+        }
         _ => return Err(input.unreadable()),
     };
     let caught_up_at = input.optional(Reader::timestamp)?;
+    let window_cut = input.optional(|input| input.signed().map(NextOffset::new))?;
     let decisions = input
         .list(|input| Ok((NextOffset::new(input.signed()?), DecisionId(input.unsigned()?))))?;
-    Ok((id, contract, phase, caught_up_at, decisions))
+    Ok(ShardPart { id, contract, phase, caught_up_at, window_cut, decisions })
 }
 
 fn write_ledger(out: &mut Writer, ledger: &Ledger) {

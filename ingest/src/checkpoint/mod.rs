@@ -97,13 +97,63 @@ impl fmt::Display for ShardId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DecisionId(pub u128);
 
+/// Why a shard cannot go on by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StallReason {
+    /// Retention deleted records that had not been read.
+    RetentionOverrun,
+    /// The log ends below what had been read.
+    Truncated,
+    /// Another record stands where the last one read had been.
+    Diverged,
+    /// The store holds the shard under another contract.
+    OtherContract,
+    /// Its checkpoint cannot be read.
+    Unreadable,
+}
+
+impl StallReason {
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[
+        Self::RetentionOverrun,
+        Self::Truncated,
+        Self::Diverged,
+        Self::OtherContract,
+        Self::Unreadable,
+    ];
+
+    /// The value of the column and the label `reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RetentionOverrun => "retention_overrun",
+            Self::Truncated => "truncated",
+            Self::Diverged => "diverged",
+            Self::OtherContract => "other_contract",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
 /// Whether a shard can still grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// More may come.
     Running,
+    /// It cannot go on until an operator, or the log, lets it.
+    Stalled(StallReason),
     /// A file that was read to its end, or a past life of a topic.
     Closed,
+}
+
+impl Phase {
+    /// The value of the column `state`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stalled(_) => "stalled",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// What one object of a shard's chain holds.
@@ -116,6 +166,9 @@ pub struct Checkpoint {
     /// When the shard was last seen to have nothing more to read. Belongs to the status of days,
     /// not to the fold: it is the one field here that a clock decides.
     pub caught_up_at: Option<Timestamp>,
+    /// Where the log began when it no longer held the beginning of the dedupe window; until the
+    /// window has moved past it, older repetitions are not recognised.
+    pub window_cut: Option<NextOffset>,
     /// Decisions adopted, each with the boundary at which it was.
     pub decisions: Vec<(NextOffset, DecisionId)>,
     /// The fold.
@@ -173,6 +226,15 @@ impl Checkpoint {
             return Err(fail(FormatError::Unreadable("shard")));
         }
         Ok(checkpoint)
+    }
+
+    /// The value of the column `reason`: why the shard is stalled, or what else a reader of its
+    /// figures has to know.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self.phase {
+            Phase::Stalled(reason) => Some(reason.as_str()),
+            _ => self.window_cut.map(|_| "dedupe_window_shortened"),
+        }
     }
 
     /// How far the shard has come in time.

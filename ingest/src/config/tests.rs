@@ -1,1 +1,430 @@
-//! t
+//! What the file and the environment may say, and how every fault is told.
+
+use super::*;
+
+const MINIMAL: &str = r#"
+    kafka.brokers = "localhost:9092"
+    kafka.topics = [{ name = "parcel.events" }]
+    store.url = "file:///var/lib/postroad"
+"#;
+
+fn parse(text: &str) -> Result<Config, Vec<Fault>> {
+    Config::parse(text, std::iter::empty())
+}
+
+fn parse_with(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<Fault>> {
+    let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    Config::parse(text, environment)
+}
+
+#[track_caller]
+fn valid(text: &str) -> Config {
+    parse(text).unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+/// The lines that an operator would read.
+#[track_caller]
+fn lines(config: Result<Config, Vec<Fault>>) -> Vec<String> {
+    config.expect_err("a fault").iter().map(ToString::to_string).collect()
+}
+
+/// One more line in a sound file makes exactly one fault: this key, this value, this advice.
+#[track_caller]
+fn check(line: &str, key: &str, value: &str, remedy: &str) {
+    let faults = parse(&format!("{MINIMAL}\n{line}")).expect_err(line);
+    let [fault] = faults.as_slice() else { panic!("{line}: {faults:?}") };
+    assert_eq!((&*fault.key, &*fault.value), (key, value), "{line}");
+    assert!(fault.remedy.contains(remedy), "{line}: {}", fault.remedy);
+}
+
+/// A sound file with other topics.
+fn with_topics(topics: &str) -> Result<Config, Vec<Fault>> {
+    parse(&MINIMAL.replace(r#"[{ name = "parcel.events" }]"#, topics))
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+#[test]
+fn what_is_not_said_is_as_the_contract_says() {
+    let config = valid(MINIMAL);
+    assert_eq!(config.kafka.brokers, "localhost:9092");
+    assert_eq!(config.kafka.group, "postroad");
+    assert_eq!(config.kafka.properties, BTreeMap::new());
+    assert!(!config.kafka.allow_compacted);
+    let topic = TopicConfig {
+        name: "parcel.events".to_owned(),
+        contract: Contract::Parcel,
+        start: Start::Earliest,
+    };
+    assert_eq!(config.kafka.topics, [topic]);
+    assert_eq!(config.store.root, Path::new("/var/lib/postroad"));
+    assert_eq!(config.checkpoint.interval, Duration::from_secs(5));
+    assert_eq!(config.publish.interval, Duration::from_secs(5));
+    assert_eq!(config.rules, Rules::with_defaults(&Codebook::liaoning()));
+    let Rules { dedupe_window_h, late_after_h, final_after_h, value_bytes_max, .. } = config.rules;
+    assert_eq!((dedupe_window_h, late_after_h, final_after_h), (24, 1, 72));
+    assert_eq!(value_bytes_max, 1_048_576);
+    assert_eq!((config.days.open_days, config.days.grace), (45, Span::hours(1)));
+    assert!(!config.dead_letters.keep_payload);
+    assert_eq!(config.dead_letters.retention_days, 90);
+    assert_eq!(config.codebook, Codebook::liaoning());
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
+}
+
+/// CONTRACT's example, but for the paths of the secret and of the reference data.
+#[test]
+fn the_contracts_example_is_read() {
+    let folder = folder();
+    let secret = folder.path().join("kafka_password");
+    std::fs::write(&secret, "hidden\n").expect("a file");
+    let prefectures = include_str!("../../../schemas/data/liaoning.csv");
+    std::fs::write(folder.path().join("prefectures.csv"), prefectures).expect("a file");
+    let config = valid(&format!(
+        r#"
+[kafka]
+brokers = "localhost:9092"
+group = "postroad"
+# security.protocol, sasl.*, ssl.* and any other librdkafka property:
+properties = {{ "security.protocol" = "SASL_SSL", "sasl.mechanism" = "SCRAM-SHA-512", "sasl.username" = "postroad" }}
+secret_files = {{ "sasl.password" = "{secret}" }}
+
+[[kafka.topics]]
+name = "parcel.events"
+contract = "parcel"            # or "finance"
+format = "json"                # or "avro", "protobuf"
+start = "earliest"             # where a new store begins: earliest | latest (partitions that appear later begin at earliest)
+
+[store]
+url = "file:///var/lib/postroad"   # or s3://bucket/prefix, gs://, az://
+
+[checkpoint]
+interval_ms = 5000
+
+[rules]                        # a change takes effect from each shard's next checkpoint on
+dedupe_window_h = 24
+late_after_h = 1
+final_after_h = 72
+value_bytes_max = 1048576
+
+[days]
+open_days = 45                 # older days are sealed
+grace_h = 1                    # before a day can be complete
+
+[dead_letters]
+keep_payload = false
+retention_days = 90
+
+[publish]
+interval_ms = 5000
+
+[reference]
+dir = "{reference}"              # *.csv; absent: the built-in Liaoning set
+
+[http]
+listen = "127.0.0.1:9464"
+"#,
+        secret = secret.display(),
+        reference = folder.path().display(),
+    ));
+    let properties = [
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        ("sasl.password", "hidden"),
+        ("sasl.username", "postroad"),
+        ("security.protocol", "SASL_SSL"),
+    ];
+    let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(config.kafka.properties, properties.into());
+    // The example spells the defaults out.
+    let defaults = valid(MINIMAL);
+    assert_eq!(config.kafka.topics, defaults.kafka.topics);
+    assert_eq!(config.rules, defaults.rules);
+    assert_eq!(config.codebook, defaults.codebook);
+    assert_eq!(config.checkpoint.interval, defaults.checkpoint.interval);
+    assert_eq!(config.http.listen, defaults.http.listen);
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_key_value_and_remedy() {
+    let faults = lines(parse(
+        r#"
+        colour = "green"
+        [kafka]
+        group = ""
+        allow_compacted = "yes"
+        properties = { "enable.auto.commit" = "true", "ssl.ca.location" = ["a"] }
+        secret_files = { "sasl.password" = "/nowhere/at/all" }
+        [[kafka.topics]]
+        name = "parcel events"
+        contract = "parcels"
+        [[kafka.topics]]
+        name = "orders"
+        contract = "parcel"
+        format = "avro"
+        start = "now"
+        [store]
+        url = "s3://bucket/prefix"
+        [checkpoint]
+        interval_ms = 0
+        keep = 1
+        [rules]
+        dedupe_window_h = -1
+        value_bytes_max = "1 MiB"
+        [days]
+        grace_h = 1.5
+        [dead_letters]
+        keep_payload = 1
+        retention = 90
+        [publish]
+        interval_ms = 99999999999
+        [http]
+        listen = "localhost"
+        "#,
+    ));
+    let expected = [
+        "kafka.brokers: is missing; write host:port",
+        "kafka.group = \"\": write a name",
+        "kafka.allow_compacted = \"yes\": write true or false",
+        "kafka.properties.ssl.ca.location = [\"a\"]: write a string",
+        "kafka.properties.\"enable.auto.commit\": remove it",
+        "kafka.secret_files.\"sasl.password\" = /nowhere/at/all: the file cannot be read",
+        "kafka.topics[0].name = \"parcel events\": write the name of a Kafka topic",
+        "kafka.topics[0].contract = \"parcels\": write \"parcel\" or \"finance\"",
+        "kafka.topics[1].format = \"avro\": write \"json\"",
+        "kafka.topics[1].start = \"now\": write \"earliest\" or \"latest\"",
+        "store.url = \"s3://bucket/prefix\": write \"file:///an/absolute/path\"",
+        "checkpoint.interval_ms = 0: write a whole number from 10 to 3600000",
+        "checkpoint.keep = 1: write a whole number from 2",
+        "publish.interval_ms = 99999999999: write a whole number from 10 to 86400000",
+        "days.grace_h = 1.5: write a whole number from 0",
+        "dead_letters.keep_payload = 1: write true or false",
+        "dead_letters.retention = 90: is not a known key",
+        "http.listen = \"localhost\": write an address and port",
+        "rules.dedupe_window_h = -1: write a whole number from 0 to 8760",
+        "rules.value_bytes_max = \"1 MiB\": write a whole number from 1 to 1073741824",
+        "colour = \"green\": is not a known key",
+    ];
+    for (line, beginning) in faults.iter().zip(expected) {
+        assert!(line.starts_with(beginning), "{line}\n  ought to begin with\n{beginning}");
+        assert!(!line.contains('\n'));
+    }
+    assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_section() {
+    check("checkpoint.intervall_ms = 5", "checkpoint.intervall_ms", "5", "not a known key");
+    check("[checkpoints]\ninterval_ms = 5", "checkpoints", "", "not a known key");
+    check("kafka.retries = 5", "kafka.retries", "5", "not a known key");
+    for section in ["store", "publish", "rules", "days", "dead_letters", "reference", "http"] {
+        let key = format!("{section}.bogus");
+        check(&format!("{key} = true"), &key, "true", "not a known key");
+    }
+    let faults = lines(with_topics(r#"[{ name = "parcel.events", partitions = 3 }]"#));
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].starts_with("kafka.topics[0].partitions = 3: is not a known key"));
+}
+
+#[test]
+fn a_value_of_another_type_or_out_of_range_is_told() {
+    check("checkpoint = 5", "checkpoint", "5", "write a section [checkpoint]");
+    check("checkpoint.interval_ms = 9", "checkpoint.interval_ms", "9", "from 10 to 3600000");
+    check("checkpoint.interval_ms = 3600001", "checkpoint.interval_ms", "3600001", "from 10");
+    check("checkpoint.keep = 0", "checkpoint.keep", "0", "from 2");
+    check("publish.interval_ms = \"5000\"", "publish.interval_ms", "\"5000\"", "whole number");
+    check("publish.interval_ms = 5000.0", "publish.interval_ms", "5000.0", "whole number");
+    check("days.open_days = 0", "days.open_days", "0", "from 1");
+    check("days.grace_h = -1", "days.grace_h", "-1", "from 0");
+    check("rules.late_after_h = 87601", "rules.late_after_h", "87601", "to 87600");
+    check("rules.final_after_h = true", "rules.final_after_h", "true", "whole number");
+    check("rules.value_bytes_max = 0", "rules.value_bytes_max", "0", "from 1");
+    check("dead_letters.retention_days = 0", "dead_letters.retention_days", "0", "from 1");
+    check("http.listen = 9464", "http.listen", "9464", "address and port");
+    check("http.listen = \"127.0.0.1\"", "http.listen", "\"127.0.0.1\"", "address and port");
+    check("reference.dir = \"\"", "reference.dir", "\"\"", "the path of a folder");
+}
+
+#[test]
+fn ranges_include_their_ends() {
+    let ends = [
+        "checkpoint.interval_ms = 10",
+        "checkpoint.interval_ms = 3600000",
+        "checkpoint.keep = 2",
+        "days.grace_h = 0",
+        "rules.dedupe_window_h = 0",
+        "rules.late_after_h = 87600",
+        "rules.value_bytes_max = 1",
+        "rules.value_bytes_max = 1073741824",
+    ];
+    for line in ends {
+        valid(&format!("{MINIMAL}\n{line}"));
+    }
+}
+
+#[test]
+fn what_no_user_may_change_is_refused_and_its_value_not_shown() {
+    let refused = [
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "auto.offset.reset",
+        "isolation.level",
+        "check.crcs",
+        "allow.auto.create.topics",
+        "partition.assignment.strategy",
+        "group.protocol",
+        "bootstrap.servers",
+        "group.id",
+    ];
+    for property in refused {
+        let key = format!("kafka.properties.\"{property}\"");
+        check(&format!("kafka.properties.\"{property}\" = \"hidden\""), &key, "", "");
+        let faults =
+            lines(parse(&format!("{MINIMAL}\nkafka.properties.\"{property}\" = \"hidden\"")));
+        assert!(!faults[0].contains("hidden"), "{}", faults[0]);
+    }
+}
+
+#[test]
+fn topics_have_names_contracts_and_stand_once() {
+    let good = [
+        r#"[{ name = "a", contract = "parcel" }, { name = "b.c_d-9", contract = "finance" }]"#,
+        r#"[{ name = "finance.transactions", start = "latest" }]"#,
+    ];
+    let topics = good.map(|topics| with_topics(topics).expect("sound").kafka.topics);
+    assert_eq!(topics[0][1].contract, Contract::Finance);
+    assert_eq!(topics[1][0].contract, Contract::Finance);
+    assert_eq!(topics[1][0].start, Start::Latest);
+
+    let faults = lines(with_topics(r#"[{ name = "orders" }]"#));
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].starts_with("kafka.topics[0].contract: is missing"), "{}", faults[0]);
+
+    let twice = r#"[{ name = "parcel.events" }, { name = "parcel.events" }]"#;
+    let faults = lines(with_topics(twice));
+    assert_eq!(faults, [r#"kafka.topics[1].name = "parcel.events": stands twice; keep one"#]);
+
+    for none in ["[]", "\"parcel.events\"", "[\"parcel.events\"]"] {
+        let faults = lines(with_topics(none));
+        assert!(faults.len() == 1 && faults[0].starts_with("kafka.topics"), "{faults:?}");
+    }
+    let long = "x".repeat(249);
+    for name in ["", ".", "..", "a b", "a/b", "驿道", "a\u{0}", &format!("{long}x")] {
+        assert!(!is_topic_name(name), "{name:?}");
+        let topics = format!("[{{ name = {}, contract = \"parcel\" }}]", Value::from(name));
+        let faults = lines(with_topics(&topics));
+        assert!(faults[0].starts_with("kafka.topics[0].name = "), "{}", faults[0]);
+    }
+    assert!(is_topic_name(&long) && is_topic_name("..."));
+}
+
+#[test]
+fn the_store_is_a_folder_with_an_absolute_path() {
+    for url in ["", "/var/lib", "var", "file://host/var", "s3://b/p", "http://a/b"] {
+        let text = MINIMAL.replace("file:///var/lib/postroad", url);
+        let faults = lines(parse(&text));
+        assert!(faults.len() == 1 && faults[0].starts_with("store.url = "), "{url}: {faults:?}");
+    }
+    let spaced = MINIMAL.replace("lib/postroad", "my%20store");
+    assert_eq!(valid(&spaced).store.root, Path::new("/var/my store"));
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let config = parse_with(
+        MINIMAL,
+        &[
+            ("POSTROAD__KAFKA__BROKERS", "a:1,b:2"),
+            ("POSTROAD__KAFKA__GROUP", "77"),
+            ("POSTROAD__KAFKA__ALLOW_COMPACTED", "true"),
+            ("POSTROAD__KAFKA__PROPERTIES__SASL_USERNAME", "42"),
+            ("POSTROAD__KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SASL_SSL"),
+            ("POSTROAD__STORE__URL", "file:///elsewhere"),
+            ("POSTROAD__CHECKPOINT__INTERVAL_MS", "250"),
+            ("POSTROAD__DEAD_LETTERS__KEEP_PAYLOAD", "true"),
+            ("POSTROAD__HTTP__LISTEN", "[::1]:80"),
+            ("POSTROAD_REVISION", "not ours"),
+            ("PATH", "/bin"),
+        ],
+    );
+    let config = config.unwrap_or_else(|faults| panic!("{faults:?}"));
+    assert_eq!((&*config.kafka.brokers, &*config.kafka.group), ("a:1,b:2", "77"));
+    assert!(config.kafka.allow_compacted && config.dead_letters.keep_payload);
+    let properties = [("sasl.username", "42"), ("security.protocol", "SASL_SSL")];
+    let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(config.kafka.properties, properties.into());
+    assert_eq!(config.store.root, Path::new("/elsewhere"));
+    assert_eq!(config.checkpoint.interval, Duration::from_millis(250));
+    assert_eq!(config.http.listen.to_string(), "[::1]:80");
+}
+
+#[test]
+fn faults_of_the_environment_are_told_like_those_of_the_file() {
+    let faults = lines(parse_with(
+        MINIMAL,
+        &[
+            ("POSTROAD__CHECKPOINT__INTERVAL_MS", "soon"),
+            ("POSTROAD__CHECKPOINT__INTERVAL", "5"),
+            ("POSTROAD__KAFKA__PROPERTIES__GROUP_ID", "hidden"),
+            ("POSTROAD__KAFKA__TOPICS__NAME", "other"),
+        ],
+    ));
+    let expected = [
+        "POSTROAD__KAFKA__TOPICS__NAME: `topics` is no section",
+        "kafka.properties.\"group.id\": use the setting for the group",
+        "checkpoint.interval_ms = \"soon\": write a whole number",
+        "checkpoint.interval = 5: is not a known key",
+    ];
+    assert_eq!(faults.len(), expected.len(), "{faults:?}");
+    for (line, beginning) in faults.iter().zip(expected) {
+        assert!(line.starts_with(beginning), "{line}\n  ought to begin with\n{beginning}");
+    }
+}
+
+#[test]
+fn a_secret_is_the_files_text_without_its_line_break() {
+    let folder = folder();
+    for (text, secret) in [("hidden", "hidden"), ("hidden\n", "hidden"), (" a b \r\n", " a b ")] {
+        let path = folder.path().join("secret");
+        std::fs::write(&path, text).expect("a file");
+        let variable = ("POSTROAD__KAFKA__SECRET_FILES__SASL_PASSWORD", path.to_str());
+        let config = parse_with(MINIMAL, &[(variable.0, variable.1.expect("UTF-8"))]);
+        let properties = config.expect("sound").kafka.properties;
+        assert_eq!(properties.get("sasl.password").map(String::as_str), Some(secret));
+    }
+    let absent = folder.path().join("absent");
+    check(
+        &format!("kafka.secret_files.\"sasl.password\" = {:?}", absent.display().to_string()),
+        "kafka.secret_files.\"sasl.password\"",
+        &absent.display().to_string(),
+        "cannot be read",
+    );
+}
+
+#[test]
+fn reference_data_are_read_whole_or_their_faults_told() {
+    let folder = folder();
+    let dir = format!("reference.dir = {:?}", folder.path().display().to_string());
+    let path = folder.path().display().to_string();
+    check(&dir, "reference.dir", &path, "prefectures.csv cannot be read");
+    let all = include_str!("../../../schemas/data/liaoning.csv");
+    let two: Vec<&str> = all.lines().take(3).collect();
+    let prefectures = folder.path().join("prefectures.csv");
+    std::fs::write(&prefectures, two.join("\n")).expect("a file");
+    let config = valid(&format!("{MINIMAL}\n{dir}"));
+    assert_eq!(config.codebook.prefectures().len(), 2);
+    assert_eq!(config.rules.prefectures.len(), 2, "the rules know the codes of the codebook");
+    std::fs::write(&prefectures, format!("{}\n{}\n", two.join("\n"), two[1])).expect("a file");
+    let faults = lines(parse(&format!("{MINIMAL}\n{dir}")));
+    assert!(faults[0].contains("prefectures.csv:4:"), "{faults:?}");
+}
+
+#[test]
+fn a_file_that_is_absent_or_no_toml_is_one_fault() {
+    let missing = folder().path().join("postroad.toml");
+    let faults = lines(Config::load(&missing, std::iter::empty()));
+    assert!(faults.len() == 1 && faults[0].contains("cannot be read"), "{faults:?}");
+    assert!(faults[0].contains("postroad.toml"));
+    let faults = lines(parse("[kafka\nbrokers = 1"));
+    assert!(faults.len() == 1 && faults[0].starts_with("the file is not TOML"), "{faults:?}");
+}

@@ -60,6 +60,18 @@ impl DraftInput {
         self.entries() == last.shards
             && self.horizon == last.horizon()
             && reference_hash(&self.codebook) == last.reference
+            && self.dead_letters() == last.dead_letters
+    }
+
+    /// The first moment of judging that retention still keeps, inclusive.
+    fn oldest_kept(&self) -> Timestamp {
+        self.now - Span::hours(self.retention_days.saturating_mul(24))
+    }
+
+    /// How many dead letters retention keeps.
+    fn dead_letters(&self) -> u64 {
+        let oldest = self.oldest_kept();
+        self.checkpoints().iter().map(|shard| retained(shard, oldest).count() as u64).sum()
     }
 
     fn entries(&self) -> Vec<ShardEntry> {
@@ -91,6 +103,7 @@ pub fn draft(input: &DraftInput) -> Result<Draft, PublishError> {
         published_at: input.now,
         shards: input.entries(),
         totals: totals(&checkpoints, &rollup),
+        dead_letters: input.dead_letters(),
         complete_through: input.horizon.complete_through,
         final_through: input.horizon.final_through,
         reference: reference_hash(&input.codebook),
@@ -156,8 +169,7 @@ impl Files<'_> {
     fn dead_letters(&mut self, checkpoints: &[&Checkpoint]) -> Result<(), PublishError> {
         let mut months: BTreeMap<Option<BusinessDay>, Vec<(&ShardId, &DeadLetter)>> =
             BTreeMap::new();
-        let retention = Span::hours(self.input.retention_days.saturating_mul(24));
-        let oldest = self.input.now - retention;
+        let oldest = self.input.oldest_kept();
         let mut letters: Vec<_> =
             checkpoints.iter().flat_map(|shard| retained(shard, oldest)).collect();
         letters.sort_by_key(|(id, letter)| (*id, letter.offset));

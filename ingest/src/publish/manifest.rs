@@ -32,6 +32,8 @@ pub struct Manifest {
     pub shards: Vec<ShardEntry>,
     /// Sums over all shards.
     pub totals: Totals,
+    /// Dead letters that their retention still keeps.
+    pub dead_letters: u64,
     /// Every day up to this one is complete, inclusive.
     pub complete_through: Option<BusinessDay>,
     /// Every day up to this one is final, inclusive.

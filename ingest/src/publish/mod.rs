@@ -48,18 +48,20 @@ pub enum PublishError {
         #[source]
         source: Box<LoadError>,
     },
-    /// The newest checkpoint of a shard is older than the one that was published.
+    /// The newest checkpoint of a shard holds less than was published.
     #[error(
-        "the newest readable checkpoint of {shard} is number {found}, but number {published} was \
-         published; restore the missing checkpoint, or let its shard read on"
+        "the newest readable checkpoint of {shard} {}, but offsets up to {} were published; restore \
+         the missing checkpoint, or let the shard read on",
+        found.map_or("is lost".to_owned(), |next| format!("ends at offset {next}")),
+        published.unwrap_or_default()
     )]
     WentBack {
         /// Whose.
         shard: ShardId,
-        /// The newest found.
-        found: u64,
-        /// The one in the manifest.
-        published: u64,
+        /// The boundary that the newest checkpoint has reached.
+        found: Option<i64>,
+        /// The boundary that was published.
+        published: Option<i64>,
     },
     /// A sum does not fit its column.
     #[error(transparent)]
@@ -137,6 +139,8 @@ pub struct Publisher {
     history: Vec<Arc<Manifest>>,
     /// Keys of files that are not what the newest manifest says.
     damaged: BTreeSet<String>,
+    /// Keys of files that the newest manifest does not name: a crash came before their deletion.
+    stray: BTreeSet<String>,
 }
 
 impl Publisher {
@@ -151,6 +155,7 @@ impl Publisher {
             shards: BTreeMap::new(),
             history: Vec::new(),
             damaged: BTreeSet::new(),
+            stray: BTreeSet::new(),
         };
         publisher.catch_up().await?;
         publisher.inspect_files().await?;
@@ -162,8 +167,21 @@ impl Publisher {
         self.history.last()
     }
 
+    /// What was published last, as it stands; `None` before the first publish.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        let manifest = Arc::clone(self.newest()?);
+        let mut rollup = Rollup::default();
+        for id in manifest.shard_ids() {
+            if let Some((_, checkpoint)) = self.shards.get(&id) {
+                rollup.add(&checkpoint.state.cells);
+            }
+        }
+        Some(Snapshot { manifest, rollup: Arc::new(rollup) })
+    }
+
     /// Compares every file with the newest manifest; the next publish writes again those that
-    /// differ. An old publisher that woke up late may have left such files.
+    /// differ, and deletes those that nobody names. An old publisher that woke up late, or one that
+    /// ended too early, may have left such files.
     ///
     /// # Errors
     /// Where the store fails.
@@ -179,6 +197,11 @@ impl Publisher {
                 self.damaged.insert(key.clone());
             }
         }
+        let tables = Path::from("tables");
+        let listing = self.store.objects().list(Some(&tables));
+        let found: Vec<_> = listing.try_collect().await.map_err(failed("listing", &tables))?;
+        let keys = found.into_iter().map(|object| object.location.to_string());
+        self.stray = keys.filter(|key| !newest.files.contains_key(key)).collect();
         Ok(())
     }
 
@@ -193,12 +216,14 @@ impl Publisher {
         expected: &BTreeSet<ShardId>,
         now: Timestamp,
     ) -> Result<Option<Snapshot>, PublishError> {
-        self.catch_up().await?;
+        if self.catch_up().await? {
+            self.inspect_files().await?;
+        }
         let ids = self.shard_ids(expected);
         self.load_shards(&ids).await?;
         let input = self.input(&ids, now);
         let same = input.last.as_ref().is_some_and(|last| input.shows_the_same_as(last));
-        if same && self.damaged.is_empty() {
+        if same && self.damaged.is_empty() && self.stray.is_empty() {
             return Ok(None);
         }
         let draft = tokio::task::spawn_blocking(move || draft::draft(&input))
@@ -212,8 +237,9 @@ impl Publisher {
         published.chain(expected.iter().cloned()).collect()
     }
 
-    /// Reads the manifests that others have made since.
-    async fn catch_up(&mut self) -> Result<(), PublishError> {
+    /// Reads the manifests that were made since, by others or by a put whose answer was lost. Returns
+    /// whether there were any: their files may not be in place yet.
+    async fn catch_up(&mut self) -> Result<bool, PublishError> {
         let folder = manifest::folder();
         let after = self.newest().map(|newest| manifest::key(newest.publish));
         let objects = self.store.objects();
@@ -230,7 +256,7 @@ impl Publisher {
             let content = self.store.get(&key).await?;
             self.history.push(Arc::new(read_manifest(&key, &content)?));
         }
-        Ok(())
+        Ok(!numbers.is_empty())
     }
 
     /// Brings every shard up to its newest checkpoint.
@@ -253,14 +279,17 @@ impl Publisher {
         self.refuse_to_go_back()
     }
 
-    /// Within a shard the vector of a publish never goes back.
+    /// Within a shard the vector of a publish never goes back, whether by a checkpoint that was lost
+    /// or by one that was written above a damaged one.
     fn refuse_to_go_back(&self) -> Result<(), PublishError> {
         let Some(last) = self.newest() else { return Ok(()) };
         for entry in &last.shards {
-            let Some(published) = entry.seq else { continue };
             let shard = entry.id();
-            let found = self.shards.get(&shard).map_or(0, |(seq, _)| seq.get());
-            if found < published {
+            let found = self.shards.get(&shard);
+            let seq = found.map(|(seq, _)| seq.get());
+            let next = found.map(|(_, checkpoint)| checkpoint.state.ledger.next.get());
+            if seq < entry.seq || next < entry.next_offset {
+                let (found, published) = (next, entry.next_offset);
                 return Err(PublishError::WentBack { shard, found, published });
             }
         }
@@ -305,9 +334,13 @@ impl Publisher {
             self.damaged.remove(&key);
         }
         let old = before.iter().flat_map(|before| before.files.keys());
-        for key in old.filter(|key| !manifest.files.contains_key(*key)) {
+        self.stray.extend(old.cloned());
+        self.stray.retain(|key| !manifest.files.contains_key(key));
+        while let Some(key) = self.stray.first().cloned() {
+            self.stop_if_superseded(manifest.publish).await?;
             self.delete(&Path::from(key.as_str())).await?;
-            self.damaged.remove(key);
+            self.damaged.remove(&key);
+            self.stray.remove(&key);
         }
         self.forget_old_manifests().await?;
         Ok(Snapshot { manifest, rollup: Arc::new(rollup) })
@@ -373,3 +406,6 @@ fn read_manifest(key: &Path, content: &[u8]) -> Result<Manifest, PublishError> {
 fn file_hash(bytes: &[u8]) -> String {
     format!("{:032x}", parquet_file::file_hash(bytes))
 }
+
+#[cfg(test)]
+mod tests;

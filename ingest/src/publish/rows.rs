@@ -20,7 +20,7 @@ use postroad_schemas::units::{BusinessDay, Fen, Timestamp};
 use super::calendar::{iso_weekday, spring_festival};
 use super::draft::is_tabled;
 use super::manifest::Manifest;
-use crate::checkpoint::{Checkpoint, Phase, ShardId};
+use crate::checkpoint::{Checkpoint, ShardId};
 
 /// A sum that its column cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -162,11 +162,8 @@ pub fn ledger(shards: &[&Checkpoint]) -> RecordBatch {
         count(|shard| shard.state.ledger.lost),
         text(&|shard| format!("{:032x}", shard.state.ledger.digest)),
         instants(shards.iter().map(|shard| shard.state.watermark)),
-        text(&|shard| match shard.phase {
-            Phase::Running => "running".to_owned(),
-            Phase::Closed => "closed".to_owned(),
-        }),
-        Arc::new(shards.iter().map(|_| None::<&str>).collect::<StringArray>()),
+        text(&|shard| shard.phase.as_str().to_owned()),
+        Arc::new(shards.iter().map(|shard| shard.reason()).collect::<StringArray>()),
     ];
     batch(Table::Ledger, columns)
 }
@@ -309,3 +306,6 @@ fn instants(times: impl Iterator<Item = Option<Timestamp>>) -> ArrayRef {
 fn batch(table: Table, columns: Vec<ArrayRef>) -> RecordBatch {
     RecordBatch::try_new(table.schema(), columns).expect("the columns are built for the schema")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use postroad_aggregate::shard::Diverged;
 use postroad_schemas::units::{NextOffset, Timestamp};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::{Instance, prepare};
-use crate::checkpoint::ShardId;
+use super::{Instance, prepare, shard_id};
 use crate::checkpoint::chain::{Chain, CommitError, Pending, Tip};
 use crate::error::chain;
-use crate::shards::claim::ClaimError;
+use crate::shards::claim::{ClaimError, Stall};
 use crate::shards::lifecycle::{Effect, Event};
 use crate::shards::worker::ToWorker;
 use crate::source::kafka::{Command, Generation, TopicPartition};
@@ -123,7 +123,15 @@ impl Instance {
     }
 
     fn chain_of(&self, tp: &TopicPartition) -> Chain {
-        self.store.chain(&ShardId::kafka(Arc::clone(&tp.topic), tp.partition))
+        self.store.chain(&shard_id(tp))
+    }
+
+    /// Has the store say that a shard is stalled, as soon as its worker has let go of it.
+    pub(super) fn record_divergence(&self, tp: TopicPartition, diverged: Diverged) {
+        let claims = self.claims.clone();
+        tokio::spawn(async move {
+            claims.record_stall(&tp, &Stall::Diverged(diverged)).await;
+        });
     }
 
     /// Asks the brokers where the logs of idle shards end, once their clocks lag behind a day's
@@ -146,6 +154,10 @@ impl Instance {
                 }
             });
         }
+    }
+
+    /// Asks the brokers how many partitions the topics have now.
+    pub(super) fn ask_for_partitions(&self) {
         let topics: Vec<String> = self.claims.topics.keys().cloned().collect();
         let queries = Arc::clone(&self.claims.queries);
         let publisher = self.publisher.partitions();

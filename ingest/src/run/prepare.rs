@@ -107,7 +107,8 @@ async fn ask_brokers(
                     warn!(brokers = %config.kafka.brokers, %error, "no broker answers; trying again until one does");
                     complained = true;
                 }
-                status.update(|view| view.brokers_down = Some(error));
+                let reason = format!("{}: {error}", config.kafka.brokers);
+                status.update(|view| view.brokers_down = Some(reason));
                 sleep(RETRY).await;
             }
         }

@@ -25,10 +25,18 @@ const INSPECTION: Duration = Duration::from_secs(60);
 /// The number of partitions of each topic.
 pub(super) type Partitions = BTreeMap<String, i32>;
 
+/// What this instance owns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Role {
+    /// Whether it is the publisher.
+    pub(super) publishes: bool,
+    /// Its shards, which a publish holds even if the brokers have not told of them yet.
+    pub(super) shards: BTreeSet<ShardId>,
+}
+
 /// The running task, and the means to steer it.
 pub(super) struct PublisherTask {
-    /// Whether this instance is the publisher.
-    role: watch::Sender<bool>,
+    role: watch::Sender<Role>,
     /// What Kafka says of the topics.
     partitions: watch::Sender<Partitions>,
     finish: Option<oneshot::Sender<()>>,
@@ -50,7 +58,7 @@ impl PublisherTask {
             final_after: Span::hours(config.rules.final_after_h),
             retention_days: config.dead_letters.retention_days,
         };
-        let (role, role_seen) = watch::channel(false);
+        let (role, role_seen) = watch::channel(Role::default());
         let (partitions, partitions_seen) = watch::channel(partitions);
         let (finish, finishing) = oneshot::channel();
         let work = Work {
@@ -67,9 +75,13 @@ impl PublisherTask {
         Self { role, partitions, finish: Some(finish), task }
     }
 
-    /// Tells the task whether this instance is the publisher.
-    pub(super) fn set_role(&self, publisher: bool) {
-        self.role.send_if_modified(|role| std::mem::replace(role, publisher) != publisher);
+    /// Tells the task what this instance owns.
+    pub(super) fn set_role(&self, role: Role) {
+        self.role.send_if_modified(|before| {
+            let changed = *before != role;
+            *before = role;
+            changed
+        });
     }
 
     /// Where to tell the task how many partitions the topics have.
@@ -92,7 +104,7 @@ struct Work {
     store: Store,
     clock: Clock,
     settings: PublishSettings,
-    role: watch::Receiver<bool>,
+    role: watch::Receiver<Role>,
     partitions: watch::Receiver<Partitions>,
     shown: Shown,
     publisher: Option<Publisher>,
@@ -117,7 +129,7 @@ impl Work {
 
     /// Publishes once if this instance is the publisher; else leaves the role.
     async fn turn(&mut self) {
-        let is_publisher = *self.role.borrow_and_update();
+        let is_publisher = self.role.borrow_and_update().publishes;
         self.shown.metrics.publisher.set(is_publisher.into());
         if !is_publisher {
             if self.publisher.take().is_some() {
@@ -162,15 +174,16 @@ impl Work {
                 let topic: Arc<str> = topic.as_str().into();
                 (0..*count).map(move |partition| ShardId::kafka(Arc::clone(&topic), partition))
             };
-            partitions.iter().flat_map(shards).collect()
+            let owned = self.role.borrow().shards.clone();
+            partitions.iter().flat_map(shards).chain(owned).collect()
         };
-        match publisher.publish(&expected, self.clock.now()).await? {
-            Some(snapshot) => {
-                self.shown.metrics.count_publish("committed");
-                self.shown.status.update(|view| view.snapshot = Some(snapshot));
-            }
-            None => self.shown.metrics.count_publish("unchanged"),
-        }
+        let made = publisher.publish(&expected, self.clock.now()).await?;
+        let outcome = if made.is_some() { "committed" } else { "unchanged" };
+        self.shown.metrics.count_publish(outcome);
+        self.shown.status.update(|view| {
+            let before = view.snapshot.take();
+            view.snapshot = made.or(before).or_else(|| publisher.snapshot());
+        });
         Ok(())
     }
 

@@ -12,9 +12,10 @@ use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_aggregate::shard::{Diverged, Shard, ShardState};
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::{NextOffset, Timestamp};
+use tracing::warn;
 
-use crate::checkpoint::chain::{ChainError, Newest, Tip};
-use crate::checkpoint::{Checkpoint, DecisionId, LoadError, Phase, ShardId, format};
+use crate::checkpoint::chain::{ChainError, Tip};
+use crate::checkpoint::{Checkpoint, DecisionId, LoadError, Phase, ShardId, StallReason, format};
 use crate::config::Start;
 use crate::source::kafka::{KafkaQueries, QueryError, TopicPartition};
 use crate::store::{Store, StoreError};
@@ -55,14 +56,14 @@ pub enum Stall {
 }
 
 impl Stall {
-    /// The value of the label `reason`.
-    pub fn reason(&self) -> &'static str {
+    /// The reason without its particulars.
+    pub fn reason(&self) -> StallReason {
         match self {
-            Self::RetentionOverrun { .. } => "retention_overrun",
-            Self::Truncated { .. } => "truncated",
-            Self::Diverged(_) => "diverged",
-            Self::OtherContract { .. } => "other_contract",
-            Self::Unreadable(_) => "unreadable",
+            Self::RetentionOverrun { .. } => StallReason::RetentionOverrun,
+            Self::Truncated { .. } => StallReason::Truncated,
+            Self::Diverged(_) => StallReason::Diverged,
+            Self::OtherContract { .. } => StallReason::OtherContract,
+            Self::Unreadable(_) => StallReason::Unreadable,
         }
     }
 }
@@ -140,6 +141,8 @@ pub struct ClaimedShard {
     pub fold: Shard,
     /// What else its checkpoint holds.
     pub caught_up_at: Option<Timestamp>,
+    /// Where the log began when it no longer held the beginning of the window.
+    pub window_cut: Option<NextOffset>,
     /// Decisions adopted.
     pub decisions: Vec<(NextOffset, DecisionId)>,
     /// Where to read from: below `next_offset` where the window is rebuilt.
@@ -177,14 +180,43 @@ impl ClaimContext {
         let chain = self.store.chain(&id);
         for _ in 0..CLAIM_TRIES {
             let newest = chain.newest().await?;
-            let (checkpoint, fold) =
-                self.begin(&id, contract, start, range, newest.as_ref()).await?;
+            let mut checkpoint = match &newest {
+                Some(newest) => Checkpoint::read(&id, newest)?,
+                None => self.first(&id, contract, start, range).await?,
+            };
+            if let Err(stall) = check_continues(&checkpoint.state, contract, range) {
+                self.record_stall(&tp, &stall).await;
+                return Err(ClaimError::Stalled(stall));
+            }
+            let fold = self.resume(&mut checkpoint, range.0).await?;
             let payload = Bytes::from(format::encode(&checkpoint));
             if let Some(tip) = chain.claim(newest.as_ref(), payload).await? {
-                return Ok(claimed(id, tip, checkpoint, fold, range.0));
+                return Ok(claimed(tip, checkpoint, fold, range.0));
             }
         }
         Err(ClaimError::Raced)
+    }
+
+    /// Writes into the shard's newest checkpoint that it is stalled, for the publisher and whoever
+    /// comes next, unless it says so. If that fails the shard is stalled all the same, and the next
+    /// look at it tries again.
+    pub async fn record_stall(&self, tp: &TopicPartition, stall: &Stall) {
+        let id = ShardId::kafka(Arc::clone(&tp.topic), tp.partition);
+        let chain = self.store.chain(&id);
+        let recorded = async {
+            let Some(newest) = chain.newest().await? else { return Ok(()) };
+            let mut checkpoint = Checkpoint::read(&id, &newest)?;
+            let phase = Phase::Stalled(stall.reason());
+            if checkpoint.phase != phase {
+                checkpoint.phase = phase;
+                let payload = Bytes::from(format::encode(&checkpoint));
+                chain.claim(Some(&newest), payload).await?;
+            }
+            Ok::<_, ClaimError>(())
+        };
+        if let Err(error) = recorded.await {
+            warn!(shard = %id, error = %crate::error::chain(&error), "the stall is not in the store yet");
+        }
     }
 
     /// The first offset of a partition's log, and the one after its last.
@@ -199,26 +231,24 @@ impl ClaimContext {
         Ok((NextOffset::new(low), NextOffset::new(high)))
     }
 
-    /// The state that the claim continues, under the rules of this instance.
-    async fn begin(
+    /// Resumes a checkpoint's state under the rules of this instance, and brings the checkpoint up
+    /// to what the claim is to say.
+    async fn resume(
         &self,
-        id: &ShardId,
-        contract: Contract,
-        start: Start,
-        (low, high): (NextOffset, NextOffset),
-        newest: Option<&Newest>,
-    ) -> Result<(Checkpoint, Shard), ClaimError> {
-        let mut checkpoint = match newest {
-            Some(newest) => Checkpoint::read(id, newest)?,
-            None => self.first(id, contract, start, (low, high)).await?,
-        };
-        check_continues(&checkpoint.state, contract, (low, high)).map_err(ClaimError::Stalled)?;
+        checkpoint: &mut Checkpoint,
+        low: NextOffset,
+    ) -> Result<Shard, ClaimError> {
         let rules = self.store.rules_of(&checkpoint.state).await?;
-        let mut shard = Shard::resume(checkpoint.state, rules, self.id_key, self.keep_payload);
+        let state = checkpoint.state.clone();
+        let mut shard = Shard::resume(state, rules, self.id_key, self.keep_payload);
         let (rules_id, rules) = &self.rules;
         shard.adopt(*rules_id, Arc::clone(rules));
         checkpoint.state = shard.state().clone();
-        Ok((checkpoint, shard))
+        checkpoint.phase = Phase::Running;
+        if shard.state().window_begin().is_some_and(|begin| NextOffset::from(begin) < low) {
+            checkpoint.window_cut = Some(low);
+        }
+        Ok(shard)
     }
 
     /// A shard that nobody has read before.
@@ -241,17 +271,19 @@ impl ClaimContext {
             id: id.clone(),
             phase: Phase::Running,
             caught_up_at: None,
+            window_cut: None,
             decisions: Vec::new(),
             state,
         })
     }
 }
 
-fn claimed(id: ShardId, tip: Tip, checkpoint: Checkpoint, fold: Shard, low: NextOffset) -> Claimed {
+fn claimed(tip: Tip, checkpoint: Checkpoint, fold: Shard, low: NextOffset) -> Claimed {
     let wanted = fold.state().resume_from();
     let shard = Box::new(ClaimedShard {
-        id,
+        id: checkpoint.id,
         caught_up_at: checkpoint.caught_up_at,
+        window_cut: checkpoint.window_cut,
         decisions: checkpoint.decisions,
         resume_from: wanted.max(low),
         window_lost: wanted.distance_to(low),
@@ -288,7 +320,7 @@ mod tests {
         let state = ShardState::new(Contract::Parcel, NextOffset::new(next), RulesId::of(b""));
         let range = (NextOffset::new(low), NextOffset::new(high));
         let stall = check_continues(&state, Contract::Parcel, range).err();
-        assert_eq!(stall.as_ref().map(Stall::reason), expect);
+        assert_eq!(stall.as_ref().map(|stall| stall.reason().as_str()), expect);
     }
 
     #[test]

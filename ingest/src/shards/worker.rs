@@ -260,10 +260,13 @@ impl Owned {
             return Ok(None);
         }
         state.check()?;
+        let begin = state.window_begin().map(NextOffset::from);
+        self.claimed.window_cut = self.claimed.window_cut.filter(|cut| begin < Some(*cut));
         let checkpoint = Checkpoint {
             id: self.claimed.id.clone(),
             phase: Phase::Running,
             caught_up_at: self.claimed.caught_up_at,
+            window_cut: self.claimed.window_cut,
             decisions: self.claimed.decisions.clone(),
             state: state.clone(),
         };
@@ -320,3 +323,6 @@ pub fn log_loaded(claimed: &ClaimedShard) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

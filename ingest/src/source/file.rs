@@ -130,6 +130,10 @@ impl Envelope {
     }
 
     fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
+        // The library would take an array for an object whose fields are told by their places.
+        if !line.trim_ascii_start().starts_with(b"{") {
+            return Err(de::Error::custom("not an object"));
+        }
         let mut input = serde_json::Deserializer::from_slice(line);
         let envelope = Self::deserialize(&mut input)?;
         input.end()?;

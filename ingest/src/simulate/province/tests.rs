@@ -362,7 +362,7 @@ fn every_damage_ends_in_its_reject() {
 #[test]
 fn the_finance_share_is_the_caller_s() {
     for (share, contract) in [(0.0, Contract::Parcel), (1.0, Contract::Finance)] {
-        let options = ProvinceOptions { seed: 9, faults: true, finance_share: share };
+        let options = ProvinceOptions { seed: 9, faults: true, finance_share: share, scale: 1.0 };
         let records = stream(Province::new(options), 20, 5_000);
         assert!(records.map(|record| record.contract).all(|each| each == contract));
     }
