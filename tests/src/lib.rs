@@ -4,6 +4,8 @@
 pub mod faulty_store;
 pub mod kafka;
 pub mod logs;
+pub mod mock;
 pub mod oracle;
 pub mod process;
+pub mod tables;
 pub mod wait;

@@ -1,0 +1,169 @@
+//! Producers: random logs at rest, and a stream that does not stop by itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use postroad_tests::kafka::Cluster;
+use postroad_tests::logs::random_log;
+use postroad_tests::oracle::OracleRecord;
+use postroad_tests::wait::wait_until;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+
+use crate::bed::SOON;
+
+/// How long a stream waits for its end between two batches: what the oracle folds has to stay small.
+const PACE: Duration = Duration::from_millis(30);
+
+/// The newest timestamp that is sent, year 2200: a batch that holds all 64 bits' worth of time is
+/// one that no producer makes.
+const NEWEST_MS: i64 = 7_258_118_400_000;
+
+/// A producer that keeps the order of each partition.
+pub(crate) struct Producer(ThreadedProducer<DefaultProducerContext>);
+
+impl Producer {
+    pub(crate) fn new(cluster: &Cluster) -> Self {
+        let mut config = cluster.client_config();
+        // An outage of the brokers ends before a record is given up.
+        config.set("message.timeout.ms", "300000");
+        Self::with(config)
+    }
+
+    /// A producer whose records come in transactions.
+    pub(crate) fn transactional(cluster: &Cluster, id: &str) -> Self {
+        let mut config = cluster.client_config();
+        config.set("transactional.id", id);
+        let producer = Self::with(config);
+        producer.0.init_transactions(SOON).expect("transactions can be initialised");
+        producer
+    }
+
+    fn with(mut config: ClientConfig) -> Self {
+        config.set("enable.idempotence", "true").set("linger.ms", "2");
+        // Partitions that were added are known soon.
+        config.set("topic.metadata.refresh.interval.ms", "500");
+        Self(config.create().expect("the producer's settings are valid"))
+    }
+
+    /// Hands a record over; it is in the log once [`Self::flush`] returns.
+    pub(crate) fn send(&self, topic: &str, partition: i32, record: &OracleRecord) {
+        wait_until(SOON, "the producer takes the record", || {
+            let mut message = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+            message.timestamp =
+                record.timestamp_ms.filter(|ms| *ms > 0).map(|ms| ms.min(NEWEST_MS));
+            message.payload = record.value.as_deref();
+            match self.0.send(message) {
+                Ok(()) => true,
+                Err((
+                    KafkaError::MessageProduction(
+                        RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::UnknownPartition,
+                    ),
+                    _,
+                )) => false,
+                Err((error, _)) => panic!("cannot send: {error}"),
+            }
+        });
+    }
+
+    pub(crate) fn flush(&self) {
+        self.0.flush(SOON).expect("every record reaches the log");
+    }
+
+    /// Sends a random log to a partition and waits until it is there.
+    pub(crate) fn random(
+        &self,
+        topic: &str,
+        partition: i32,
+        contract: &str,
+        seed: u64,
+        records: usize,
+    ) {
+        for record in random_log(seed, contract, records) {
+            self.send(topic, partition, &record);
+        }
+        self.flush();
+    }
+
+    /// Sends records in a transaction, which is then committed or aborted; those of an aborted one
+    /// are in the log all the same.
+    pub(crate) fn transaction(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: &[OracleRecord],
+        commit: bool,
+    ) {
+        self.0.begin_transaction().expect("a transaction can begin");
+        for record in records {
+            self.send(topic, partition, record);
+        }
+        self.flush();
+        let ended =
+            if commit { self.0.commit_transaction(SOON) } else { self.0.abort_transaction(SOON) };
+        ended.expect("a transaction can end");
+    }
+}
+
+/// A thread that produces random logs to every partition of a topic, in small batches, until it is
+/// told to stop.
+pub(crate) struct Stream {
+    sent: Arc<AtomicU64>,
+    partitions: Arc<AtomicI32>,
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Stream {
+    pub(crate) fn start(
+        cluster: &Cluster,
+        topic: &str,
+        contract: &'static str,
+        partitions: i32,
+        seed: u64,
+    ) -> Self {
+        let producer = Producer::new(cluster);
+        let topic = topic.to_owned();
+        let sent = Arc::new(AtomicU64::new(0));
+        let (stop, stopped) = channel();
+        let partitions = Arc::new(AtomicI32::new(partitions));
+        let (counter, count) = (sent.clone(), partitions.clone());
+        let thread = std::thread::spawn(move || {
+            let log = random_log(seed, contract, 4_000);
+            let mut records = log.chunks(5).cycle();
+            while stopped.recv_timeout(PACE) == Err(RecvTimeoutError::Timeout) {
+                for partition in 0..count.load(Ordering::Relaxed) {
+                    for record in records.next().expect("it goes round for ever") {
+                        producer.send(&topic, partition, record);
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                producer.flush();
+            }
+        });
+        Self { sent, partitions, stop, thread }
+    }
+
+    /// Produces to so many partitions from now on.
+    pub(crate) fn widen(&self, partitions: i32) {
+        self.partitions.store(partitions, Ordering::Relaxed);
+    }
+
+    /// Waits until `records` more have been sent.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, records: u64) {
+        let target = self.sent.load(Ordering::Relaxed) + records;
+        wait_until(SOON, "the stream goes on", || self.sent.load(Ordering::Relaxed) >= target);
+    }
+
+    /// Ends the stream; everything sent is in the log then.
+    pub(crate) fn finish(self) -> u64 {
+        drop(self.stop);
+        self.thread.join().expect("the stream did not panic");
+        self.sent.load(Ordering::Relaxed)
+    }
+}

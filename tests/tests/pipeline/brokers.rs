@@ -1,0 +1,68 @@
+//! Brokers that are away at the start and on the way.
+
+use std::time::Duration;
+
+use postroad_tests::logs::random_log;
+use postroad_tests::mock::{Mock, PATIENCE, Site};
+use postroad_tests::process::{Postroad, Signal};
+use postroad_tests::wait::{holds_within, wait_until};
+
+use super::{PARCELS, STOP, lines_with, stop, wait_ready};
+
+/// Away at the start: the question to them has ten seconds.
+#[test]
+fn brokers_that_are_away_are_waited_for_and_named() {
+    let mock = Mock::start(&[(PARCELS, 2)]);
+    mock.produce_all((PARCELS, 0), &random_log(21, "parcel", 50));
+    let expected = mock.judge();
+    mock.down();
+    let site = Site::new(&mock.brokers(), "away", &[PARCELS]);
+    let mut postroad = site.run();
+    wait_unready(&postroad, &mock.brokers());
+    assert_eq!(postroad.get("/-/healthy").0, 200);
+    mock.up();
+    wait_ready(&postroad);
+    site.assert_published(&expected);
+    let log = site.log();
+    assert_eq!(lines_with(&log, "no broker answers"), 1, "{log}");
+
+    // On the way.
+    mock.down();
+    wait_unready(&postroad, "no broker can be reached");
+    assert_eq!(postroad.get("/-/healthy").0, 200);
+    // Long enough for further complaints, were there any.
+    let log_grows = || site.log().lines().count() > log.lines().count() + 12;
+    assert!(!holds_within(Duration::from_secs(4), log_grows), "{}", site.log());
+    mock.up();
+    mock.produce_all((PARCELS, 1), &random_log(22, "parcel", 50));
+    wait_ready(&postroad);
+    site.assert_published(&mock.judge());
+    let log = site.log();
+    for change in ["no broker can be reached", "the brokers can be reached"] {
+        assert_eq!(lines_with(&log, change), 1, "{change}: {log}");
+    }
+    stop(&mut postroad);
+}
+
+#[track_caller]
+fn wait_unready(postroad: &Postroad, reason: &str) {
+    let what = format!("not ready, because: {reason}");
+    wait_until(PATIENCE, &what, || {
+        postroad
+            .try_get("/-/ready")
+            .is_some_and(|(status, body)| status == 503 && body.contains(reason))
+    });
+}
+
+/// Nobody has to wait for brokers that never come.
+#[test]
+fn a_start_without_brokers_can_be_stopped() {
+    let mock = Mock::start(&[(PARCELS, 1)]);
+    mock.down();
+    let site = Site::new(&mock.brokers(), "never", &[PARCELS]);
+    let mut postroad = site.run();
+    wait_until(PATIENCE, "it serves", || postroad.try_get("/-/healthy").is_some());
+    assert_eq!(postroad.get("/-/ready").0, 503);
+    postroad.signal(Signal::Term);
+    assert!(postroad.wait(STOP).success());
+}
