@@ -9,6 +9,8 @@
 //! Nothing in here identifies a person, parcel or account: no event id, no key, and no payload
 //! unless the operator chose to keep those of dead letters.
 
+mod bytes;
+
 use postroad_aggregate::event::CellKey;
 use postroad_aggregate::ledger::{DeadLetter, Delivered, Ledger};
 use postroad_aggregate::measures::{MEASURES, Measures};
@@ -19,6 +21,7 @@ use postroad_schemas::contract::Contract;
 use postroad_schemas::reject::{Field, Reason};
 use postroad_schemas::units::{BusinessDay, Hour, NextOffset, Offset, Timestamp};
 
+use self::bytes::{Reader, Writer};
 use super::{Checkpoint, DecisionId, Phase, ShardId, Source, StallReason};
 
 /// The version that this program writes. It reads all up to this one.
@@ -39,7 +42,7 @@ pub enum FormatError {
 
 /// Encodes a checkpoint. Equal checkpoints give equal bytes.
 pub fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
-    let mut out = Writer(Vec::with_capacity(1024 + checkpoint.state.cells.len() * 48));
+    let mut out = Writer::with_capacity(1024 + checkpoint.state.cells.len() * 48);
     out.unsigned(FORMAT_VERSION);
     write_names(&mut out);
     write_shard(&mut out, checkpoint);
@@ -47,7 +50,7 @@ pub fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
     write_position(&mut out, &checkpoint.state);
     write_cells(&mut out, &checkpoint.state);
     write_dead_letters(&mut out, &checkpoint.state.dead_letters);
-    out.0
+    out.into_bytes()
 }
 
 /// Decodes what [`encode`] wrote, in this or an older version of the program.
@@ -55,7 +58,7 @@ pub fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
 /// # Errors
 /// A newer version, or bytes that are not of the format.
 pub fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
-    let mut input = Reader { rest: bytes, part: "version" };
+    let mut input = Reader::new(bytes, "version");
     let version: u64 = input.unsigned()?;
     if version > FORMAT_VERSION {
         return Err(FormatError::Newer(version));
@@ -78,7 +81,7 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
     read_cells(&mut input, &names, &mut state)?;
     state.dead_letters = read_dead_letters(&mut input, &names)?;
     input.part = "end";
-    if !input.rest.is_empty() {
+    if !input.is_empty() {
         return Err(input.unreadable());
     }
     Ok(Checkpoint { id, phase, caught_up_at, window_cut, decisions, state })
@@ -319,139 +322,6 @@ fn read_dead_letters(
             payload: input.optional(|input| input.bytes().map(Box::from))?,
         })
     })
-}
-
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn unsigned(&mut self, value: impl Into<u128>) {
-        let mut value = value.into();
-        while value >= 0x80 {
-            self.0.push(value.to_le_bytes()[0] | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value.to_le_bytes()[0]);
-    }
-
-    fn signed(&mut self, value: i128) {
-        self.unsigned(((value << 1) ^ (value >> 127)).cast_unsigned());
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.unsigned(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn text(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
-    }
-
-    fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
-        self.0.push(value.is_some().into());
-        if let Some(value) = value {
-            write(self, value);
-        }
-    }
-
-    fn list<T>(
-        &mut self,
-        items: impl ExactSizeIterator<Item = T>,
-        mut write: impl FnMut(&mut Self, T),
-    ) {
-        self.unsigned(items.len() as u64);
-        for item in items {
-            write(self, item);
-        }
-    }
-}
-
-struct Reader<'a> {
-    rest: &'a [u8],
-    /// What is being read, for the error.
-    part: &'static str,
-}
-
-impl<'a> Reader<'a> {
-    fn unreadable(&self) -> FormatError {
-        FormatError::Unreadable(self.part)
-    }
-
-    fn byte(&mut self) -> Result<u8, FormatError> {
-        let (first, rest) = self.rest.split_first().ok_or(self.unreadable())?;
-        self.rest = rest;
-        Ok(*first)
-    }
-
-    fn raw_unsigned(&mut self) -> Result<u128, FormatError> {
-        let mut value = 0_u128;
-        for shift in (0..128).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u128::from(byte & 0x7f);
-            if shift == 126 && bits > 3 {
-                return Err(self.unreadable());
-            }
-            value |= bits << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(self.unreadable())
-    }
-
-    fn unsigned<T: TryFrom<u128>>(&mut self) -> Result<T, FormatError> {
-        let value = self.raw_unsigned()?;
-        T::try_from(value).map_err(|_| self.unreadable())
-    }
-
-    fn signed<T: TryFrom<i128>>(&mut self) -> Result<T, FormatError> {
-        let bits = self.raw_unsigned()?;
-        let value = (bits >> 1).cast_signed() ^ -((bits & 1).cast_signed());
-        T::try_from(value).map_err(|_| self.unreadable())
-    }
-
-    fn timestamp(&mut self) -> Result<Timestamp, FormatError> {
-        self.signed().map(Timestamp::from_micros)
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8], FormatError> {
-        let length: usize = self.unsigned()?;
-        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(self.unreadable())?;
-        self.rest = rest;
-        Ok(bytes)
-    }
-
-    fn text(&mut self) -> Result<&'a str, FormatError> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| self.unreadable())
-    }
-
-    fn named<T: Copy>(&mut self, names: &[T]) -> Result<T, FormatError> {
-        let index: usize = self.unsigned()?;
-        names.get(index).copied().ok_or(self.unreadable())
-    }
-
-    fn optional<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, FormatError>,
-    ) -> Result<Option<T>, FormatError> {
-        match self.byte()? {
-            0 => Ok(None),
-            1 => read(self).map(Some),
-            _ => Err(self.unreadable()),
-        }
-    }
-
-    fn list<T>(
-        &mut self,
-        mut read: impl FnMut(&mut Self) -> Result<T, FormatError>,
-    ) -> Result<Vec<T>, FormatError> {
-        let length: usize = self.unsigned()?;
-        // Every item takes at least one byte, so a length from garbage reserves no memory.
-        let mut items = Vec::with_capacity(length.min(self.rest.len()));
-        for _ in 0..length {
-            items.push(read(self)?);
-        }
-        Ok(items)
-    }
 }
 
 #[cfg(test)]

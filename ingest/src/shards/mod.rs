@@ -14,7 +14,7 @@
 //! | unowned | no | no | a grant |
 //! | loading | no | one claim, once the log still holds what is needed | the claim's answer, a revocation |
 //! | running | yes | checkpoints, one at a time | a revocation, a fence, a signal, a divergence |
-//! | stalled | no | no | a revocation; a claim that succeeds after all, tried again now and then |
+//! | stalled | no | that it is, once | a revocation; a claim that succeeds after all, tried again now and then |
 //!
 //! Three kinds of thread take part. The *poll thread* ([`crate::source::kafka`]) owns the consumer.
 //! *Workers* ([`worker`]) own the shards. The *loop* in [`crate::run`] owns the [`lifecycle`], a

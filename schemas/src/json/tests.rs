@@ -1,3 +1,5 @@
+//! Every sentence of the contract about decoding, accepted side and refused side.
+
 use super::*;
 
 const PARCEL: Contract = Contract::Parcel;

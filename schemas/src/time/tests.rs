@@ -1,3 +1,5 @@
+//! Every sentence of the contract about times, and dates that are none.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -76,7 +76,16 @@ fn a_log_that_lost_records_stops_its_shard_and_no_other() {
     assert!((instance.sum("postroad_shards", &[("state", "running")]) - 1.0).abs() < 0.5);
     timed("stalls: the healthy shard is published", || bed.wait_for(&expected));
     instance.stop();
-    bed.assert_tables(&expected);
+    let tables = bed.assert_tables(&expected);
+    let standing = |topic: &str, partition| {
+        let row = &tables.ledger[&(topic.to_owned(), partition)];
+        (row.state.clone(), row.reason.clone().unwrap_or_default())
+    };
+    let stalled = |reason: &str| ("stalled".to_owned(), reason.to_owned());
+    assert_eq!(standing(&overrun.name, 0), stalled("retention_overrun"));
+    assert_eq!(standing(&shorter.name, 0), stalled("truncated"));
+    assert_eq!(standing(&longer.name, 0), stalled("diverged"));
+    assert_eq!(standing(&overrun.name, 1), ("running".to_owned(), String::new()));
     let log = bed.log("only");
     assert_eq!(lines_with(&log, "stalled"), 3, "each stall is said once:\n{log}");
 }
