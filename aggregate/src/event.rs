@@ -133,27 +133,36 @@ impl EventId {
 }
 
 /// The bits of a UUID in canonical form: 36 bytes, lower-case hexadecimal, hyphens in place.
+///
+/// Nearly every id is one, so this is on the hot path: whole bytes by table instead of digits
+/// shifted into 128 bits, which took a fifth of a record's time.
 fn uuid_bits(text: &[u8]) -> Option<u128> {
-    if text.len() != 36 {
+    /// Where the two digits of each byte stand.
+    const DIGITS_AT: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    let text: &[u8; 36] = text.try_into().ok()?;
+    if [8, 13, 18, 23].iter().any(|at| text[*at] != b'-') {
         return None;
     }
-    let mut bits = 0;
-    for (position, byte) in text.iter().enumerate() {
-        if matches!(position, 8 | 13 | 18 | 23) {
-            if *byte != b'-' {
-                return None;
-            }
-            continue;
-        }
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        bits = bits << 4 | u128::from(digit);
+    let mut bytes = [0; 16];
+    let mut seen = 0;
+    for (byte, at) in bytes.iter_mut().zip(DIGITS_AT) {
+        let (high, low) = (HEX[usize::from(text[at])], HEX[usize::from(text[at + 1])]);
+        seen |= high | low;
+        *byte = high << 4 | low & 0x0f;
     }
-    Some(bits)
+    (seen < 16).then_some(u128::from_be_bytes(bytes))
 }
+
+/// The value of each lower-case hexadecimal digit; 255 for every other byte.
+const HEX: [u8; 256] = {
+    let mut table = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

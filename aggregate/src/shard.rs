@@ -318,9 +318,9 @@ impl Shard {
     /// Judges a new record and applies it.
     fn fold(&mut self, record: &Record<'_>, clock: Timestamp) -> Outcome {
         let Some(value) = record.value else { return Outcome::Ignored };
-        let rules = Arc::clone(self.newest_rules());
-        let event = match judge(self.state.contract, value, record.timestamp, &rules, &self.id_key)
-        {
+        let rules = self.newest_rules();
+        let window_h = rules.dedupe_window_h;
+        let event = match judge(self.state.contract, value, record.timestamp, rules, &self.id_key) {
             Ok(event) if event.recorded_at > clock + CLOCK_AHEAD_MAX => {
                 let reject = Reject::whole(Reason::ClockAhead);
                 return self.reject(record, reject, Some(event.recorded_at), clock);
@@ -330,12 +330,12 @@ impl Shard {
         };
         let now = shard_time(self.state.watermark, &event);
         let hour = now.hour();
-        self.begin_hour(hour, record.offset, rules.dedupe_window_h);
+        self.begin_hour(hour, record.offset, window_h);
         self.state.watermark = Some(now);
-        if self.window.observe(event.id, hour, rules.dedupe_window_h) {
+        if self.window.observe(event.id, hour, window_h) {
             return Outcome::Duplicate;
         }
-        let effect = Measures::of(&event, &rules);
+        let effect = Measures::of(&event, self.newest_rules());
         *self.state.cells.entry(event.cell).or_default() += &effect;
         Outcome::Applied
     }
