@@ -89,31 +89,3 @@ fn a_log_that_lost_records_stops_its_shard_and_no_other() {
     let log = bed.log("only");
     assert_eq!(lines_with(&log, "stalled"), 3, "each stall is said once:\n{log}");
 }
-
-#[test]
-fn a_topic_recreated_under_a_running_instance_is_not_taken_for_the_old_one() {
-    let cluster = shared_cluster();
-    let bed = Bed::new(cluster, "reborn", &[("steady", "parcel", 1), ("reborn", "parcel", 1)]);
-    let [steady, reborn] = &*bed.topics else { unreachable!("two were asked for") };
-    let producer = Producer::new(cluster);
-    producer.random(&steady.name, 0, "parcel", 130, 100);
-    producer.random(&reborn.name, 0, "parcel", 131, 200);
-    let instance = bed.start(cluster, "only");
-    let before = timed("reborn: caught up before", || bed.wait_for_oracle(cluster));
-    recreate(cluster, &reborn.name, 1);
-    Producer::new(cluster).random(&reborn.name, 0, "parcel", 132, 300);
-    timed("reborn: stalled", || {
-        wait_until(SOON, "the shard is stalled", || {
-            let labels = [("topic", reborn.name.as_str()), ("partition", "0")];
-            instance.sum("postroad_shard_stalled", &labels) > 0.5
-        });
-    });
-    producer.random(&steady.name, 0, "parcel", 133, 100);
-    let mut expected = before;
-    let goes_on = (steady.name.clone(), 0);
-    let fold = bed.expected(cluster).remove(&goes_on).expect("it is there");
-    expected.insert(goes_on, fold);
-    timed("reborn: the other goes on", || bed.wait_for(&expected));
-    instance.stop();
-    bed.assert_tables(&expected);
-}
