@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use postroad_schemas::codebook::{PrefectureCode, Product};
 use postroad_schemas::units::BusinessDay;
 
 use crate::event::CellKey;
@@ -35,10 +36,9 @@ impl Rollup {
         from: BusinessDay,
         until: BusinessDay,
     ) -> impl Iterator<Item = (&CellKey, &Measures)> {
-        self.cells
-            .iter()
-            .skip_while(move |(key, _)| key.day < from)
-            .take_while(move |(key, _)| key.day < until)
+        let first_of =
+            |day| CellKey { day, prefecture: PrefectureCode::MIN, product: Product::ALL[0] };
+        self.cells.range(first_of(from)..first_of(until.max(from)))
     }
 
     /// The first and the last day that has a cell, both inclusive.

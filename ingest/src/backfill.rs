@@ -27,10 +27,12 @@ use crate::checkpoint::chain::{Newest, Tip};
 use crate::checkpoint::{Checkpoint, DecisionId, Phase, ShardId, Source, format};
 use crate::clock::now;
 use crate::error::{Exit, Failure, Kind, chain};
-use crate::publish::{PublishSettings, Publisher};
+use crate::publish::{PublishError, PublishSettings, Publisher};
 use crate::source::file::{FileError, LineFormat, Lines};
 use crate::store::Store;
 
+/// How often a publish that a running instance was faster with is made again.
+const PUBLISH_TRIES: u32 = 10;
 /// How often the shards are checkpointed on the way.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -66,6 +68,8 @@ pub struct Summary {
     pub ignored: u64,
     /// Records that had been accounted for before.
     pub skipped: u64,
+    /// Records below the offset at which their shard began, which nobody has accounted for.
+    pub before_first: u64,
     /// The publish that was made, if anything changed.
     pub publish: Option<u64>,
 }
@@ -188,10 +192,9 @@ impl Backfill<'_> {
                     unknown_contract(&place, &envelope.topic)
                 })?;
                 self.open(&id, contract, first.into()).await?;
+                self.rebuild_window(&id, first, clock)?;
             }
-            if self.shards[&id].lacks_window(first) {
-                self.rebuild_window(&id, path, clock)?;
-            }
+            self.refuse_partial_window(&id, path, first)?;
             input.note(&envelope.topic, envelope.partition, first);
             self.step(&id, path, &envelope.record(), clock)?;
             self.commit_now_and_then().await?;
@@ -209,11 +212,14 @@ impl Backfill<'_> {
     fn rebuild_window(
         &mut self,
         id: &ShardId,
-        path: &Path,
+        first: Offset,
         clock: Timestamp,
     ) -> Result<(), Failure> {
         let state = self.shards[id].fold.state();
         let (from, next) = (state.resume_from(), state.ledger.next);
+        if from >= first.into() {
+            return Ok(());
+        }
         let holding = self.inputs.iter().filter_map(|input| {
             input.first_within(id, from, next).map(|first| (first, input.path.clone()))
         });
@@ -227,13 +233,26 @@ impl Backfill<'_> {
                     *envelope.topic == *id.topic && envelope.partition == id.partition;
                 if is_of_shard && next.is_past(offset) {
                     self.step(id, file, &envelope.record(), clock)?;
-                    self.summary.skipped -= 1;
+                    self.summary.skipped = self.summary.skipped.saturating_sub(1);
                 }
             }
         }
-        if self.shards[id].fold.is_window_whole() {
+        Ok(())
+    }
+
+    /// Refuses a new record while the window of which it may repeat something is not whole.
+    fn refuse_partial_window(
+        &self,
+        id: &ShardId,
+        path: &Path,
+        offset: Offset,
+    ) -> Result<(), Failure> {
+        let shard = &self.shards[id];
+        if !shard.lacks_window(offset) {
             return Ok(());
         }
+        let state = shard.fold.state();
+        let (from, next) = (state.resume_from(), state.ledger.next);
         let message = format!(
             "{}: {id}: the store holds offsets up to {next}, and to tell repeated events the \
              records from offset {from} on are needed again; name the files that hold them, too, \
@@ -354,6 +373,9 @@ impl Backfill<'_> {
             Failure::new(Exit::DataErr, message)
         })?;
         match step {
+            Step::Skipped if shard.fold.state().ledger.first > record.offset.into() => {
+                self.summary.before_first += 1;
+            }
             Step::Skipped => self.summary.skipped += 1,
             Step::Consumed { outcome: Outcome::Applied, .. } => self.summary.applied += 1,
             Step::Consumed { outcome: Outcome::Duplicate, .. } => self.summary.duplicates += 1,
@@ -386,17 +408,24 @@ impl Backfill<'_> {
     }
 
     async fn publish(mut self) -> Result<Summary, Failure> {
-        if self.summary.skipped > 0 && self.summary.applied > 0 {
+        if self.summary.before_first > 0 {
             warn!(
-                skipped = self.summary.skipped,
-                "records below a shard's next offset were skipped, having been accounted for; if \
-                 these files are parts of one log, name them in the order of their offsets"
+                records = self.summary.before_first,
+                "records lie before the offset at which their shard began, and are not counted; to \
+                 count them, fold all files into a new store, named in the order of their offsets"
             );
         }
         let expected: BTreeSet<ShardId> = self.shards.keys().cloned().collect();
         let settings = self.options.publish.clone();
         let published = async {
             let mut publisher = Publisher::take_over(self.store.clone(), settings).await?;
+            for _ in 1..PUBLISH_TRIES {
+                match publisher.publish(&expected, now()).await {
+                    // A running instance was faster; its next publish would not know these shards.
+                    Err(PublishError::Superseded(_)) => {}
+                    outcome => return outcome,
+                }
+            }
             publisher.publish(&expected, now()).await
         };
         let published =

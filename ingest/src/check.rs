@@ -81,8 +81,11 @@ fn check_topic(queries: &KafkaQueries, topic: &str, allow_compacted: bool) -> Ve
 /// the consumer.
 pub fn timestamp_warning(settings: &std::collections::BTreeMap<String, String>) -> Option<String> {
     let is = |key: &str, value: &str| settings.get(key).is_some_and(|found| found == value);
-    let after = settings.get("message.timestamp.after.max.ms")?.parse::<u64>().ok()?;
-    let bounded = is("message.timestamp.type", "LogAppendTime") || after <= 24 * 3_600_000;
+    let after = settings.get("message.timestamp.after.max.ms");
+    let after = after.and_then(|after| after.parse::<u64>().ok());
+    let bounded = settings.is_empty()
+        || is("message.timestamp.type", "LogAppendTime")
+        || after.is_some_and(|after| after <= 24 * 3_600_000);
     (!bounded).then(|| {
         "bounds no timestamp: set message.timestamp.after.max.ms (an hour is Kafka's default), or \
          message.timestamp.type=LogAppendTime"

@@ -27,12 +27,17 @@ use crate::store::Store;
 
 /// Parcel and finance events in, daily prefecture rollups out.
 #[derive(Debug, Parser)]
-#[command(name = "postroad", version, about, max_term_width = 100)]
+#[command(
+    name = "postroad",
+    version,
+    about = "Folds parcel and finance events from Kafka into daily rollups, every record accounted for",
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
     /// How log lines look.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, display_order = 100)]
     log_format: LogFormat,
 }
 
@@ -147,8 +152,8 @@ struct SimulateArgs {
     /// How many events; without end unless given.
     #[arg(long)]
     events: Option<u64>,
-    /// The first record's timestamp, RFC 3339; now unless given. Later ones follow at the rate, or
-    /// at 50 a second.
+    /// The first record's timestamp, RFC 3339; unless given, such that the last event is now. Later
+    /// ones follow at the rate, or at 50 a second.
     #[arg(long, value_name = "TIME")]
     start: Option<String>,
     /// Seed; the same seed and start give the same events. A fresh one unless given.
@@ -291,11 +296,15 @@ fn backfill_options(args: BackfillArgs) -> Result<BackfillOptions, Failure> {
 }
 
 fn print_summary(summary: &Summary, root: &Path) {
-    let Summary { applied, duplicates, rejected, ignored, skipped, publish } = summary;
+    let Summary { applied, duplicates, rejected, ignored, skipped, before_first, publish } =
+        summary;
     println!(
-        "{applied} applied, {duplicates} duplicates, {rejected} rejected, {ignored} tombstones, \
-         {skipped} accounted for before"
+        "{applied} applied, {duplicates} duplicates, {rejected} rejected, {ignored} ignored \
+         (tombstones), {skipped} accounted for before"
     );
+    if *before_first > 0 {
+        println!("{before_first} NOT COUNTED: they lie before the first offset of their shard");
+    }
     let tables = root.join("tables");
     match publish {
         Some(number) => println!("publish {number} in {}", tables.display()),
@@ -321,8 +330,8 @@ fn simulate_options(args: SimulateArgs) -> Result<SimulateOptions, Failure> {
         (None, Input::Kcat) => Sink::Envelopes,
         (None, Input::Ndjson) if args.contract.is_some() => Sink::Values,
         (None, Input::Ndjson) => {
-            let message = "bare values do not say which contract they follow; name one with \
-                           --contract";
+            let message = "bare values do not say which contract they follow; name it with \
+                           --contract parcel or --contract finance";
             return Err(usage(message.to_owned()));
         }
     };
@@ -355,8 +364,11 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 /// Log lines go to standard error, at the level of `RUST_LOG`, `info` unless set. The demo has the
 /// terminal for itself and logs only what went wrong.
 fn start_logging(cli: &Cli) {
-    let on_screen = matches!(cli.command, Command::Demo(_)) && std::io::stdout().is_terminal();
-    let default = if on_screen { "off" } else { "info" };
+    let default = match cli.command {
+        Command::Demo(_) if std::io::stdout().is_terminal() => "off",
+        Command::Demo(_) => "warn",
+        _ => "info",
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match cli.log_format {

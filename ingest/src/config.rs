@@ -184,7 +184,7 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Vec<Fault>> {
         let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
-            vec![whole(format!("the file is not TOML: {}", error.to_string().trim()))]
+            vec![whole(format!("the file is not TOML{}: {}", place(text, &error), error.message()))]
         })?;
         let mut faults = Vec::new();
         for (name, value) in environment {
@@ -196,6 +196,12 @@ impl Config {
             _ => Err(faults),
         }
     }
+}
+
+/// The line of a fault of syntax, but not the text that stands there.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    before.map_or(String::new(), |before| format!(" (line {})", before.matches('\n').count() + 1))
 }
 
 fn whole(remedy: String) -> Fault {

@@ -15,7 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use postroad_schemas::codebook::Codebook;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use crate::business;
@@ -28,6 +28,8 @@ use crate::status::Status;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection lives no longer than this, idle or not.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(300);
+/// A pause after a connection that could not be accepted, for want of files for example.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections served at a time; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 64;
 
@@ -73,13 +75,14 @@ pub async fn serve(listener: TcpListener, pages: Pages) {
             Ok((stream, _)) => stream,
             Err(error) => {
                 debug!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
             let _place = place;
-            let mut server = Builder::new(TokioExecutor::new());
+            let mut server = Builder::new(TokioExecutor::new()).http1_only();
             server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
             let connection = server.serve_connection(TokioIo::new(stream), service);
             let _ = timeout(CONNECTION_LIFETIME, connection).await;

@@ -3,7 +3,7 @@
 //! Names, types and labels are those of the contract. Workers count locally and emit once a batch.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use postroad_aggregate::ledger::Outcome;
 use postroad_schemas::reject::Reason;
@@ -23,6 +23,8 @@ const OUTCOMES: [&str; 4] = ["applied", "duplicate", "rejected", "ignored"];
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
+    /// Held over one scrape: gauges that are derived are reset and set again.
+    scrape: Arc<Mutex<()>>,
     records: IntCounterVec,
     rejected: IntCounterVec,
     gaps: IntCounterVec,
@@ -202,6 +204,7 @@ impl Metrics {
                 "postroad_restatements_total",
                 "Cells of final days that a publish moved.",
             ),
+            scrape: Arc::default(),
             registry: build.0,
         }
     }
@@ -211,6 +214,7 @@ impl Metrics {
     /// # Errors
     /// Where the encoder refuses a family, which is a defect.
     pub fn text(&self, status: &Status, queue_bytes: usize) -> prometheus::Result<String> {
+        let _scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.refresh(status, queue_bytes);
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }

@@ -9,13 +9,14 @@ mod publisher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::units::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
 use self::publisher::{PublisherTask, Role};
@@ -41,7 +42,7 @@ const STOP_GRACE: Duration = Duration::from_secs(25);
 /// How long the consumer may take to leave its group.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(15);
 /// How often idle partitions are looked for.
-const IDLE_CHECK: Duration = Duration::from_secs(20);
+const IDLE_CHECK: Duration = Duration::from_secs(10);
 /// How often new partitions are looked for.
 const PARTITIONS_CHECK: Duration = Duration::from_secs(5);
 /// How often the state of the shards is told to the rest.
@@ -87,7 +88,7 @@ pub async fn run_by(
         budget: budget.clone(),
         codebook: Arc::clone(&codebook),
     };
-    let server = tokio::spawn(http::serve(listener, pages));
+    let _server = AbortOnDrop(tokio::spawn(http::serve(listener, pages)));
     tokio::pin!(stop);
     let prepared = tokio::select! {
         prepared = prepare::prepare(&config, &shown.status) => prepared?,
@@ -96,8 +97,16 @@ pub async fn run_by(
     let mut instance = Instance::start(&config, &clock, shown, budget, prepared, codebook)?;
     let result = instance.drive(stop).await;
     let closed = instance.close(result.is_ok()).await;
-    server.abort();
     result.and(closed)
+}
+
+/// A task that ends with whoever started it.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// How far a stop has come.
@@ -126,6 +135,11 @@ struct Instance {
     budget: ByteBudget,
     shown: Shown,
     stopping: Stopping,
+    /// Whether the group has told which partitions are ours.
+    joined: bool,
+    /// Whether a question to the brokers is unanswered.
+    asking_for_ends: Arc<AtomicBool>,
+    asking_for_partitions: Arc<AtomicBool>,
     first_topic: Arc<str>,
     /// The bootstrap servers, to be named where they cannot be reached.
     brokers: String,
@@ -183,6 +197,9 @@ impl Instance {
             budget,
             shown,
             stopping: Stopping::No,
+            joined: false,
+            asking_for_ends: Arc::default(),
+            asking_for_partitions: Arc::default(),
             first_topic: config.kafka.topics[0].name.as_str().into(),
             brokers: config.kafka.brokers.clone(),
             checkpoint_interval: config.checkpoint.interval,
@@ -248,7 +265,7 @@ impl Instance {
             }
             SourceEvent::Rebalanced => {
                 self.shown.metrics.rebalances.inc();
-                self.shown.status.update(|view| view.joined = true);
+                self.joined = true;
             }
             SourceEvent::Brokers(BrokerState::Up) => {
                 info!("the brokers can be reached");
@@ -272,10 +289,6 @@ impl Instance {
     fn on_worker(&mut self, event: FromWorker) -> Result<(), Failure> {
         match event {
             FromWorker::Shard(tp, generation, event) => {
-                if let Event::Diverged(diverged) = &event {
-                    error!(shard = %tp, reason = %diverged, "stalled: the log is another one");
-                    self.record_divergence(tp.clone(), *diverged);
-                }
                 self.step(&tp, generation, event);
                 Ok(())
             }
@@ -360,6 +373,7 @@ impl Instance {
         });
         let log_ends = self.source.watermarks().snapshot();
         self.shown.status.update(|view| {
+            view.joined = self.joined;
             view.phases = phases;
             view.store_failing = store_failing;
             view.log_ends = log_ends.into_iter().map(|(tp, (_, end))| (tp, end)).collect();
@@ -368,20 +382,31 @@ impl Instance {
 
     /// Publishes once more, leaves the group and ends the threads.
     async fn close(mut self, cleanly: bool) -> Result<(), Failure> {
+        let mut in_time = true;
         if cleanly {
-            self.publisher.finish().await;
+            in_time = timeout(STOP_GRACE, self.publisher.finish()).await.is_ok();
         }
-        let source = self.source;
-        let closed = tokio::task::spawn_blocking(move || source.close(CLOSE_DEADLINE)).await;
-        self.workers.stop();
-        for thread in self.threads {
-            let _ = thread.join();
-        }
-        match closed {
-            Ok(Ok(())) => {
+        let (source, workers, threads) = (self.source, self.workers, self.threads);
+        let closed = tokio::task::spawn_blocking(move || {
+            let closed = source.close(CLOSE_DEADLINE);
+            workers.stop();
+            for thread in threads {
+                let _ = thread.join();
+            }
+            closed
+        });
+        match closed.await {
+            Ok(Ok(())) if in_time => {
                 info!("stopped");
                 Ok(())
             }
+            Ok(Ok(())) => Err(Failure::new(
+                Exit::TempFail,
+                format!(
+                    "the last publish was not made within {} s; the next one holds what it lacks",
+                    STOP_GRACE.as_secs()
+                ),
+            )),
             _ => Err(Failure::new(
                 Exit::TempFail,
                 format!(

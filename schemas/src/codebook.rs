@@ -109,6 +109,9 @@ impl Product {
 pub struct PrefectureCode(u32);
 
 impl PrefectureCode {
+    /// The code before all others, `000000`, which no place has.
+    pub const MIN: Self = Self(0);
+
     /// Reads exactly six ASCII digits.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();

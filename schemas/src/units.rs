@@ -333,7 +333,7 @@ impl Offset {
 
     /// The boundary right after this record.
     pub const fn next(self) -> NextOffset {
-        NextOffset(self.0 + 1)
+        NextOffset(self.0.saturating_add(1))
     }
 }
 

@@ -110,6 +110,7 @@ async fn envelopes_are_folded_published_and_then_change_nothing() {
         rejected: 1,
         ignored: 1,
         skipped: 0,
+        before_first: 0,
         publish: Some(1),
     };
     assert_eq!(summary, expect);

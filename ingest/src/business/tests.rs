@@ -36,6 +36,7 @@ fn snapshot(rollup: Rollup, watermarks: &[Option<Timestamp>], published_at: Time
         partition: i32::try_from(partition).expect("few"),
         incarnation: 0,
         seq: Some(1),
+        first_offset: None,
         next_offset: Some(1),
         watermark: *watermark,
         closed: false,

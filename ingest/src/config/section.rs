@@ -158,7 +158,8 @@ impl Section {
     pub(super) fn finish(self, faults: &mut Vec<Fault>) {
         for (name, value) in &self.table {
             let remedy = "is not a known key; remove it, or check its spelling and section";
-            let value = if value.is_table() { None } else { Some(value) };
+            // A secret may stand at the wrong place in [kafka], so its values are not shown.
+            let value = Some(value).filter(|value| !value.is_table() && self.path != "kafka");
             faults.push(self.fault(name, value, remedy));
         }
     }

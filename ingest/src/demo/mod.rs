@@ -8,6 +8,8 @@
 mod screen;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +21,7 @@ use postroad_schemas::units::{Span, Timestamp};
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -29,6 +31,7 @@ use crate::config::{
     PublishConfig, Start, StoreConfig, TopicConfig,
 };
 use crate::error::{Exit, Failure};
+use crate::http;
 use crate::run::{Shown, run_by};
 use crate::simulate::province::{Province, ProvinceOptions};
 use crate::simulate::topic_of;
@@ -69,7 +72,9 @@ pub struct DemoOptions {
 /// # Errors
 /// Where the folder is somebody else's, the port is in use, or the pipeline fails.
 pub async fn demo(options: DemoOptions, stop: impl Future<Output = ()>) -> Result<(), Failure> {
-    let root = make_folder(&options.root)?;
+    // Before anything is replaced: the address may be another demo's.
+    drop(http::bind(options.listen).await?);
+    let (root, _lock) = make_folder(&options.root)?;
     let broken = |what: &str, error: KafkaError| {
         Failure::new(Exit::Software, format!("the in-process broker {what}: {error}"))
     };
@@ -132,12 +137,20 @@ fn simulated_clock() -> Clock {
     })
 }
 
-/// An empty folder for the store: a new one, or one that an earlier demo made.
-fn make_folder(root: &Path) -> Result<PathBuf, Failure> {
+/// An empty folder for the store: a new one, or one that an earlier demo made. It is locked while
+/// the demo runs.
+fn make_folder(root: &Path) -> Result<(PathBuf, File), Failure> {
     let failure = |what: &str, error: std::io::Error| {
         Failure::new(Exit::CantCreate, format!("{} {what}: {error}", root.display()))
     };
-    if root.join(MARKER).exists() {
+    if let Ok(marker) = File::open(root.join(MARKER)) {
+        if marker.try_lock().is_err() {
+            let message = format!(
+                "{} belongs to a demo that is running; end it, or name another folder with --store",
+                root.display()
+            );
+            return Err(Failure::new(Exit::CantCreate, message));
+        }
         std::fs::remove_dir_all(root).map_err(|error| failure("cannot be replaced", error))?;
     }
     std::fs::create_dir_all(root).map_err(|error| failure("cannot be made", error))?;
@@ -149,9 +162,14 @@ fn make_folder(root: &Path) -> Result<PathBuf, Failure> {
         );
         return Err(Failure::new(Exit::CantCreate, message));
     }
-    std::fs::write(root.join(MARKER), "the next demo replaces this folder\n")
+    let mut marker =
+        File::create(root.join(MARKER)).map_err(|error| failure("cannot be written to", error))?;
+    marker
+        .write_all(b"the next demo replaces this folder\n")
+        .and_then(|()| marker.lock())
         .map_err(|error| failure("cannot be written to", error))?;
-    root.canonicalize().map_err(|error| failure("cannot be found", error))
+    let root = root.canonicalize().map_err(|error| failure("cannot be found", error))?;
+    Ok((root, marker))
 }
 
 fn config(options: &DemoOptions, root: PathBuf, brokers: String) -> Config {
@@ -192,7 +210,8 @@ fn produce(
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("compression.type", "zstd");
     config.set("linger.ms", "50").set("batch.num.messages", "2000");
-    let producer: BaseProducer = config.create().map_err(|error: KafkaError| {
+    // Its own thread takes the acknowledgements, which come faster than turns.
+    let producer: ThreadedProducer<_> = config.create().map_err(|error: KafkaError| {
         Failure::new(Exit::Software, format!("the producer cannot be made: {error}"))
     })?;
     let rate = f64::from(options.rate);
@@ -224,7 +243,7 @@ fn produce(
 }
 
 struct Production {
-    producer: BaseProducer<DefaultProducerContext>,
+    producer: ThreadedProducer<DefaultProducerContext>,
     province: Province,
     status: Status,
     produced: u64,
@@ -250,7 +269,6 @@ impl Production {
             }
             *owed -= 1.0;
         }
-        self.producer.poll(Duration::ZERO);
         Ok(())
     }
 

@@ -25,6 +25,8 @@ use crate::run::Shown;
 mod figures;
 
 const FRAME: Duration = Duration::from_millis(250);
+/// From this width on there is room for the panels on the right.
+const WIDE: u16 = 110;
 /// Rates shown, one a frame.
 const HISTORY: usize = 120;
 const ACCENT: Color = Color::Rgb(0x2e, 0x9e, 0x6b);
@@ -96,7 +98,7 @@ impl Screen {
         while !*ended.borrow() {
             std::thread::sleep(FRAME * 4);
             let board = self.look();
-            if board.publish != last {
+            if board.publish != last && board.as_of.is_some() {
                 last = board.publish;
                 println!("{}", board.line());
             }
@@ -121,7 +123,7 @@ impl Screen {
             let elapsed = at.duration_since(*then).as_secs_f64();
             if elapsed > 0.0 {
                 #[expect(clippy::cast_precision_loss, reason = "a rate that is shown")]
-                let rate = (judged - before) as f64 / elapsed;
+                let rate = judged.saturating_sub(*before) as f64 / elapsed;
                 board.rate = rate;
             }
         }
@@ -142,6 +144,13 @@ impl Screen {
             Layout::vertical([Constraint::Length(1), Constraint::Min(18), Constraint::Length(6)])
                 .areas(frame.area());
         self.draw_head(frame, head, board);
+        if body.width < WIDE {
+            let [table, line] =
+                Layout::vertical([Constraint::Min(10), Constraint::Length(1)]).areas(body);
+            draw_prefectures(frame, table, board);
+            frame.render_widget(Line::from(board.summary()), line);
+            return self.draw_places(frame, foot);
+        }
         let [left, right] =
             Layout::horizontal([Constraint::Min(56), Constraint::Length(44)]).areas(body);
         draw_prefectures(frame, left, board);
@@ -151,6 +160,10 @@ impl Screen {
         self.draw_rate(frame, rate, board);
         draw_records(frame, records, board);
         draw_days(frame, days, board);
+        self.draw_places(frame, foot);
+    }
+
+    fn draw_places(&self, frame: &mut Frame<'_>, foot: Rect) {
         let lines: Vec<Line<'_>> = places(&self.root, self.listen)
             .lines()
             .map(|line| Line::from(line.to_owned()))
@@ -171,12 +184,14 @@ impl Screen {
             |at| format!("the province's clock: {}", local_time(at)),
         );
         let running = self.began.elapsed().as_secs();
-        let rest = format!("  {clock}   running {}:{:02}   q quits", running / 60, running % 60);
+        let rest = format!("  q quits   {clock}   running {}:{:02}", running / 60, running % 60);
         frame.render_widget(Line::from(vec![title, rest.into()]), area);
     }
 
     fn draw_rate(&self, frame: &mut Frame<'_>, area: Rect, board: &Board) {
-        let data: Vec<u64> = self.rates.iter().copied().collect();
+        let width = usize::from(area.width.saturating_sub(2));
+        let newest = self.rates.len().saturating_sub(width);
+        let data: Vec<u64> = self.rates.iter().skip(newest).copied().collect();
         let title = format!("{} records/s", grouped(board.rate.round()));
         let spark = Sparkline::default().data(&data).style(Style::new().fg(ACCENT));
         frame.render_widget(spark.block(block(&title)), area);
@@ -190,7 +205,7 @@ fn draw_prefectures(frame: &mut Frame<'_>, area: Rect, board: &Board) {
         right("volume today".to_owned()),
         right("revenue today".to_owned()),
         right("of 7 days".to_owned()),
-        Cell::from("share of revenue"),
+        Cell::from("share"),
     ])
     .style(Style::new().fg(QUIET));
     let largest = board.prefectures.iter().map(|line| line.share).fold(f64::EPSILON, f64::max);
@@ -206,11 +221,11 @@ fn draw_prefectures(frame: &mut Frame<'_>, area: Rect, board: &Board) {
     .style(Style::new().add_modifier(Modifier::BOLD));
     let widths = [
         Constraint::Length(6),
-        Constraint::Length(20),
+        Constraint::Length(17),
         Constraint::Length(12),
-        Constraint::Length(14),
-        Constraint::Length(14),
-        Constraint::Min(8),
+        Constraint::Length(13),
+        Constraint::Length(11),
+        Constraint::Fill(1),
     ];
     let day = board.as_of.map_or_else(String::new, |day| format!(" · {day}"));
     let table = Table::new(rows.chain([total]), widths).header(header);
@@ -317,9 +332,9 @@ fn places(root: &Path, listen: SocketAddr) -> String {
     format!(
         "tables   {}/tables\n\
          query    duckdb -c \"FROM '{}/tables/daily_rollups/*/*.parquet' SELECT \
-         prefecture_name, sum(volume) GROUP BY ALL\"\n\
+         prefecture_name, sum(volume) GROUP BY ALL ORDER BY 2 DESC\"\n\
          metrics  curl http://{listen}/metrics   and   http://{listen}/metrics/business\n\
-         health   http://{listen}/-/ready",
+         health   curl http://{listen}/-/ready",
         root.display(),
         shortest(root),
     )

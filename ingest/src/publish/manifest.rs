@@ -58,6 +58,9 @@ pub struct ShardEntry {
     /// The checkpoint's place in its chain; `None` where the shard has none yet, and so holds its
     /// days open.
     pub seq: Option<u64>,
+    /// The offset at which the shard began; a chain that was lost and begun anew differs in it.
+    #[serde(default)]
+    pub first_offset: Option<i64>,
     /// The first offset that is not in the tables.
     pub next_offset: Option<i64>,
     /// Shard time, microseconds since the epoch.
@@ -118,6 +121,7 @@ impl ShardEntry {
             partition: id.partition,
             incarnation: id.incarnation,
             seq: found.map(|(seq, _)| seq),
+            first_offset: checkpoint.map(|checkpoint| checkpoint.state.ledger.first.get()),
             next_offset: checkpoint.map(|checkpoint| checkpoint.state.ledger.next.get()),
             watermark: checkpoint.and_then(|checkpoint| checkpoint.state.watermark),
             closed: checkpoint.is_some_and(|checkpoint| checkpoint.phase == Phase::Closed),

@@ -28,7 +28,7 @@ use postroad_schemas::codebook::Codebook;
 use postroad_schemas::units::{Span, Timestamp};
 
 use self::draft::{Draft, DraftInput};
-use self::manifest::{MANIFEST_FORMAT, MANIFESTS_KEPT, Manifest};
+use self::manifest::{MANIFEST_FORMAT, MANIFESTS_KEPT, Manifest, ShardEntry};
 use self::rows::Overflow;
 use crate::checkpoint::chain::ChainError;
 use crate::checkpoint::envelope::Seq;
@@ -50,8 +50,8 @@ pub enum PublishError {
     },
     /// The newest checkpoint of a shard holds less than was published.
     #[error(
-        "the newest readable checkpoint of {shard} {}, but offsets up to {} were published; restore \
-         the missing checkpoint, or let the shard read on",
+        "the newest readable checkpoint of {shard} {}, but offsets up to {} were published, from \
+         where the shard began; restore the missing checkpoints, or let the shard read on",
         found.map_or("is lost".to_owned(), |next| format!("ends at offset {next}")),
         published.unwrap_or_default()
     )]
@@ -187,6 +187,7 @@ impl Publisher {
     /// Where the store fails.
     pub async fn inspect_files(&mut self) -> Result<(), PublishError> {
         let Some(newest) = self.newest().cloned() else { return Ok(()) };
+        let mut damaged = BTreeSet::new();
         for (key, entry) in &newest.files {
             let whole = match self.store.get(&Path::from(key.as_str())).await {
                 Ok(bytes) => file_hash(&bytes) == entry.file_hash,
@@ -194,9 +195,10 @@ impl Publisher {
                 Err(error) => return Err(error.into()),
             };
             if !whole {
-                self.damaged.insert(key.clone());
+                damaged.insert(key.clone());
             }
         }
+        self.damaged = damaged;
         let tables = Path::from("tables");
         let listing = self.store.objects().list(Some(&tables));
         let found: Vec<_> = listing.try_collect().await.map_err(failed("listing", &tables))?;
@@ -288,7 +290,9 @@ impl Publisher {
             let found = self.shards.get(&shard);
             let seq = found.map(|(seq, _)| seq.get());
             let next = found.map(|(_, checkpoint)| checkpoint.state.ledger.next.get());
-            if seq < entry.seq || next < entry.next_offset {
+            let first = found.map(|(_, checkpoint)| checkpoint.state.ledger.first.get());
+            let is_another = entry.first_offset.is_some() && first != entry.first_offset;
+            if seq < entry.seq || next < entry.next_offset || is_another {
                 let (found, published) = (next, entry.next_offset);
                 return Err(PublishError::WentBack { shard, found, published });
             }
@@ -389,6 +393,26 @@ impl Publisher {
         }
         Ok(())
     }
+}
+
+/// What the newest publish says of a shard, if it holds any of its checkpoints.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn published_entry(
+    store: &Store,
+    id: &ShardId,
+) -> Result<Option<ShardEntry>, PublishError> {
+    let folder = manifest::folder();
+    let listing = store.objects().list(Some(&folder));
+    let listed: Vec<_> = listing.try_collect().await.map_err(failed("listing", &folder))?;
+    let Some(newest) = listed.iter().filter_map(|object| manifest::number(&object.location)).max()
+    else {
+        return Ok(None);
+    };
+    let key = manifest::key(newest);
+    let manifest = read_manifest(&key, &store.get(&key).await?)?;
+    Ok(manifest.shards.into_iter().find(|entry| entry.seq.is_some() && entry.id() == *id))
 }
 
 fn read_manifest(key: &Path, content: &[u8]) -> Result<Manifest, PublishError> {

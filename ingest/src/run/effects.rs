@@ -2,13 +2,13 @@
 //! answers by message.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use postroad_aggregate::shard::Diverged;
 use postroad_schemas::units::{NextOffset, Timestamp};
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{Instance, prepare, shard_id};
 use crate::checkpoint::chain::{Chain, CommitError, Pending, Tip};
@@ -38,6 +38,7 @@ impl Instance {
             Effect::CommitGroupOffset(next) => {
                 self.source.command(Command::CommitGroupOffsets(vec![(tp.clone(), next.get())]));
             }
+            Effect::RecordStall(stall) => self.record_stall(tp.clone(), stall),
             Effect::Drop => self.workers.tell(tp, ToWorker::Drop(tp.clone())),
             Effect::Unassign => {
                 self.source.command(Command::Unassign { tp: tp.clone(), generation });
@@ -60,9 +61,13 @@ impl Instance {
         }
         let claims = self.claims.clone();
         let answers = self.answers.0.clone();
+        let (shard_chain, keep) = (self.chain_of(&tp), self.keep);
         tokio::spawn(async move {
             let event = match claims.claim(tp.clone()).await {
-                Ok(claimed) => Event::Claimed(Box::new(claimed)),
+                Ok(claimed) => {
+                    collect(&shard_chain, &claimed.tip, keep).await;
+                    Event::Claimed(Box::new(claimed))
+                }
                 Err(ClaimError::Stalled(stall)) => Event::ClaimStalled(stall),
                 Err(error) => Event::ClaimFailed(chain(&error)),
             };
@@ -78,11 +83,8 @@ impl Instance {
             let timer = duration.start_timer();
             let result = shard_chain.commit(tip, payload).await;
             timer.observe_duration();
-            if let Ok(tip) = &result
-                && tip.seq().get() % COLLECT_EVERY == 0
-                && let Some(error) = shard_chain.collect(tip, keep).await.stopped
-            {
-                warn!(error = %chain(&error), "old checkpoints could not be deleted; trying again later");
+            if let Ok(tip) = &result {
+                collect(&shard_chain, tip, keep).await;
             }
             result
         });
@@ -126,34 +128,35 @@ impl Instance {
         self.store.chain(&shard_id(tp))
     }
 
-    /// Has the store say that a shard is stalled, as soon as its worker has let go of it.
-    pub(super) fn record_divergence(&self, tp: TopicPartition, diverged: Diverged) {
+    /// Says that a shard is stalled, in the log and in the store.
+    fn record_stall(&self, tp: TopicPartition, stall: Stall) {
+        error!(shard = %tp, reason = %stall, "stalled: an operator has to decide");
         let claims = self.claims.clone();
-        tokio::spawn(async move {
-            claims.record_stall(&tp, &Stall::Diverged(diverged)).await;
-        });
+        tokio::spawn(async move { claims.record_stall(&tp, &stall).await });
     }
 
     /// Asks the brokers where the logs of idle shards end, once their clocks lag behind a day's
     /// end: a shard that has nothing to read must not hold a day open.
     pub(super) fn ask_for_log_ends(&self) {
         let view = self.shown.status.view();
-        let asked_at = self.clock.now();
+        let clock = self.clock.clone();
+        let now = clock.now();
         let released = |at: Timestamp| (at - self.grace).business_day();
         let idle = view.progress.into_iter().filter(|(_, progress)| {
             let clock = progress.watermark.max(progress.caught_up_at);
-            progress.at_end && clock.is_none_or(|clock| released(clock) < released(asked_at))
+            progress.at_end && clock.is_none_or(|clock| released(clock) < released(now))
         });
-        for (tp, _) in idle {
-            let queries = Arc::clone(&self.claims.queries);
-            let workers = self.workers.clone();
-            tokio::task::spawn_blocking(move || {
+        let idle: Vec<_> = idle.map(|(tp, _)| tp).collect();
+        let (queries, workers) = (Arc::clone(&self.claims.queries), self.workers.clone());
+        ask(&self.asking_for_ends, move || {
+            for tp in idle {
+                let asked_at = clock.now();
                 if let Ok((_, end)) = queries.watermarks(&tp, prepare::QUERY_TIMEOUT) {
                     let end = NextOffset::new(end);
                     workers.tell(&tp, ToWorker::LogEnd { tp: tp.clone(), end, asked_at });
                 }
-            });
-        }
+            }
+        });
     }
 
     /// Asks the brokers how many partitions the topics have now.
@@ -161,10 +164,31 @@ impl Instance {
         let topics: Vec<String> = self.claims.topics.keys().cloned().collect();
         let queries = Arc::clone(&self.claims.queries);
         let publisher = self.publisher.partitions();
-        tokio::task::spawn_blocking(move || {
+        ask(&self.asking_for_partitions, move || {
             if let Ok(partitions) = queries.partition_counts(&topics, prepare::QUERY_TIMEOUT) {
                 publisher.send_replace(partitions);
             }
         });
     }
+}
+
+/// Deletes old checkpoints, now and then.
+async fn collect(shard_chain: &Chain, tip: &Tip, keep: usize) {
+    if tip.seq().get().is_multiple_of(COLLECT_EVERY)
+        && let Some(error) = shard_chain.collect(tip, keep).await.stopped
+    {
+        warn!(error = %chain(&error), "old checkpoints could not be deleted; trying again later");
+    }
+}
+
+/// Runs a question that blocks, unless the one before is still unanswered.
+fn ask(asking: &Arc<AtomicBool>, question: impl FnOnce() + Send + 'static) {
+    if asking.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let asking = Arc::clone(asking);
+    tokio::task::spawn_blocking(move || {
+        question();
+        asking.store(false, Ordering::Release);
+    });
 }

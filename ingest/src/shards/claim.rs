@@ -17,6 +17,8 @@ use tracing::warn;
 use crate::checkpoint::chain::{ChainError, Tip};
 use crate::checkpoint::{Checkpoint, DecisionId, LoadError, Phase, ShardId, StallReason, format};
 use crate::config::Start;
+use crate::error::{Kind, chain};
+use crate::publish::{PublishError, published_entry};
 use crate::source::kafka::{KafkaQueries, QueryError, TopicPartition};
 use crate::store::{Store, StoreError};
 
@@ -105,19 +107,32 @@ pub enum ClaimError {
     Store(#[from] StoreError),
     /// The chain failed.
     #[error("the chain of checkpoints failed")]
-    Chain(#[from] ChainError),
+    Chain(#[source] ChainError),
     /// The task that asks the brokers ended.
     #[error("the task that asks the brokers ended")]
     Task,
+    /// The newest publish could not be read.
+    #[error("the newest publish could not be read")]
+    Publish(#[from] PublishError),
     /// Others were faster each time.
     #[error("other instances were faster {CLAIM_TRIES} times")]
     Raced,
 }
 
+impl From<ChainError> for ClaimError {
+    /// What trying again cannot mend is a stall.
+    fn from(error: ChainError) -> Self {
+        match error.kind() {
+            Kind::Retry | Kind::Fenced => Self::Chain(error),
+            _ => Self::Stalled(Stall::Unreadable(chain(&error))),
+        }
+    }
+}
+
 impl From<LoadError> for ClaimError {
     fn from(error: LoadError) -> Self {
         match error {
-            LoadError::Chain(error) => Self::Chain(error),
+            LoadError::Chain(error) => error.into(),
             LoadError::Format { .. } => Self::Stalled(Stall::Unreadable(error.to_string())),
         }
     }
@@ -176,13 +191,16 @@ impl ClaimContext {
     pub async fn claim(&self, tp: TopicPartition) -> Result<Claimed, ClaimError> {
         let id = ShardId::kafka(Arc::clone(&tp.topic), tp.partition);
         let (contract, start) = self.topics[&*tp.topic];
-        let range = self.watermarks(&tp).await?;
-        let chain = self.store.chain(&id);
+        let shard_chain = self.store.chain(&id);
         for _ in 0..CLAIM_TRIES {
-            let newest = chain.newest().await?;
-            let mut checkpoint = match &newest {
-                Some(newest) => Checkpoint::read(&id, newest)?,
-                None => self.first(&id, contract, start, range).await?,
+            let newest = shard_chain.newest().await?;
+            // Asked after the chain was read: what was read before may be older than the checkpoint.
+            let range = self.watermarks(&tp).await?;
+            let mut checkpoint = if let Some(newest) = &newest {
+                Checkpoint::read(&id, newest)?
+            } else {
+                self.refuse_lost_chain(&id).await?;
+                self.first(&id, contract, start, range).await?
             };
             if let Err(stall) = check_continues(&checkpoint.state, contract, range) {
                 self.record_stall(&tp, &stall).await;
@@ -190,7 +208,7 @@ impl ClaimContext {
             }
             let fold = self.resume(&mut checkpoint, range.0).await?;
             let payload = Bytes::from(format::encode(&checkpoint));
-            if let Some(tip) = chain.claim(newest.as_ref(), payload).await? {
+            if let Some(tip) = shard_chain.claim(newest.as_ref(), payload).await? {
                 return Ok(claimed(tip, checkpoint, fold, range.0));
             }
         }
@@ -198,25 +216,30 @@ impl ClaimContext {
     }
 
     /// Writes into the shard's newest checkpoint that it is stalled, for the publisher and whoever
-    /// comes next, unless it says so. If that fails the shard is stalled all the same, and the next
-    /// look at it tries again.
+    /// comes next, unless it says so. If that fails the shard is stalled all the same.
     pub async fn record_stall(&self, tp: &TopicPartition, stall: &Stall) {
         let id = ShardId::kafka(Arc::clone(&tp.topic), tp.partition);
-        let chain = self.store.chain(&id);
-        let recorded = async {
-            let Some(newest) = chain.newest().await? else { return Ok(()) };
-            let mut checkpoint = Checkpoint::read(&id, &newest)?;
-            let phase = Phase::Stalled(stall.reason());
-            if checkpoint.phase != phase {
-                checkpoint.phase = phase;
-                let payload = Bytes::from(format::encode(&checkpoint));
-                chain.claim(Some(&newest), payload).await?;
-            }
-            Ok::<_, ClaimError>(())
-        };
-        if let Err(error) = recorded.await {
-            warn!(shard = %id, error = %crate::error::chain(&error), "the stall is not in the store yet");
+        if let Err(error) = self.write_stall(&id, stall).await {
+            warn!(shard = %id, error = %chain(&error), "the ledger does not show the stall");
         }
+    }
+
+    async fn write_stall(&self, id: &ShardId, stall: &Stall) -> Result<(), ClaimError> {
+        let shard_chain = self.store.chain(id);
+        let phase = Phase::Stalled(stall.reason());
+        for _ in 0..CLAIM_TRIES {
+            let Some(newest) = shard_chain.newest().await? else { return Ok(()) };
+            let mut checkpoint = Checkpoint::read(id, &newest)?;
+            if checkpoint.phase == phase {
+                return Ok(());
+            }
+            checkpoint.phase = phase;
+            let payload = Bytes::from(format::encode(&checkpoint));
+            if shard_chain.claim(Some(&newest), payload).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(ClaimError::Raced)
     }
 
     /// The first offset of a partition's log, and the one after its last.
@@ -249,6 +272,18 @@ impl ClaimContext {
             checkpoint.window_cut = Some(low);
         }
         Ok(shard)
+    }
+
+    /// A shard without any checkpoint must not have been published: its chain would be lost, and
+    /// beginning anew would take back what readers were shown.
+    async fn refuse_lost_chain(&self, id: &ShardId) -> Result<(), ClaimError> {
+        let Some(entry) = published_entry(&self.store, id).await? else { return Ok(()) };
+        let stall = Stall::Unreadable(format!(
+            "its checkpoints are gone, but offsets up to {} were published; restore the folder {}",
+            entry.next_offset.unwrap_or_default(),
+            id.prefix()
+        ));
+        Err(ClaimError::Stalled(stall))
     }
 
     /// A shard that nobody has read before.

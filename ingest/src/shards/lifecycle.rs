@@ -86,6 +86,8 @@ pub enum Effect {
     },
     /// Tell the group how far the shard is, for lag tools.
     CommitGroupOffset(NextOffset),
+    /// Have the store, and the log, say that it is stalled.
+    RecordStall(Stall),
     /// Have the worker forget it.
     Drop,
     /// Have the poll thread stop reading it; it answers with a signal.
@@ -214,8 +216,13 @@ impl Owned {
         match event {
             Event::Granted | Event::Revoked => Vec::new(),
             Event::Signal { next, signal } => self.signal(next, &signal),
+            // A claim that was made for a state which is over is void: the put fences nobody but us.
+            Event::Claimed(_) | Event::ClaimFailed(_) | Event::ClaimStalled(_)
+                if matches!(self.state, State::Running(_)) =>
+            {
+                Vec::new()
+            }
             Event::Claimed(claimed) => {
-                self.failures = 0;
                 let Claimed { shard, tip } = *claimed;
                 self.state = State::Running(Writing::Nothing(tip));
                 vec![Effect::Load(shard)]
@@ -230,12 +237,15 @@ impl Owned {
                 vec![Effect::Claim(STALLED_RETRY)]
             }
             Event::Diverged(diverged) => {
-                self.state = State::Stalled(Stall::Diverged(diverged));
-                vec![Effect::Drop, Effect::Unassign]
+                let stall = Stall::Diverged(diverged);
+                self.state = State::Stalled(stall.clone());
+                vec![Effect::Drop, Effect::Unassign, Effect::RecordStall(stall)]
             }
             Event::Frozen(_) | Event::Committed(_) | Event::Unresolved { .. } => {
                 self.checkpoint(event)
             }
+            // Its own stall, written into the chain, fences a put that was under way.
+            Event::Fenced(_) if matches!(self.state, State::Stalled(_)) => Vec::new(),
             Event::Fenced(_) => {
                 self.failures += 1;
                 self.state = State::Loading { failure: None };

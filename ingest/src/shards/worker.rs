@@ -38,7 +38,8 @@ pub enum ToWorker {
     Batch(Batch),
     /// Encode the state for a checkpoint, if it changed.
     Freeze(TopicPartition, Generation),
-    /// The brokers say that the log ends here, as of a moment.
+    /// The brokers say that the log ends here, as of a moment. Only this moves a shard's clock beyond
+    /// its watermark: an end of partition that was delivered may have waited in a queue.
     LogEnd {
         /// Which partition.
         tp: TopicPartition,
@@ -234,7 +235,6 @@ impl Owned {
         self.at_end = batch.end.is_some();
         if let Some(end) = batch.end {
             self.metrics.count_gap(shard.end_of_log(NextOffset::new(end))?);
-            self.claimed.caught_up_at = self.claimed.caught_up_at.max(Some(clock));
         }
         self.metrics.emit();
         if resuming && shard.resumption() == Resumption::Unverified {

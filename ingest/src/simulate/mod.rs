@@ -43,7 +43,7 @@ pub struct SimulateOptions {
     pub rate: Option<u32>,
     /// How many; without end if `None`.
     pub events: Option<u64>,
-    /// The first record's timestamp; now if `None`.
+    /// The first record's timestamp; such that the last is made now if `None`.
     pub start: Option<Timestamp>,
     /// Seed.
     pub seed: u64,
@@ -91,7 +91,11 @@ pub async fn simulate(
     };
     let mut province = Province::new(province_options);
     info!(seed = options.seed, "simulating");
-    let start = options.start.unwrap_or_else(now);
+    // Events that are made at once are those of the time up to now: the future would be refused.
+    let ahead = options.events.filter(|_| options.rate.is_none()).unwrap_or_default();
+    let ahead = i64::try_from(elapsed(ahead, DEFAULT_RATE).as_micros()).unwrap_or_default();
+    let latest = Timestamp::from_micros(now().as_micros() - ahead);
+    let start = options.start.unwrap_or(latest);
     let mut made = 0_u64;
     let began = Instant::now();
     tokio::pin!(stop);

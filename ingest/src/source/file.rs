@@ -137,8 +137,8 @@ impl Envelope {
         let mut input = serde_json::Deserializer::from_slice(line);
         let envelope = Self::deserialize(&mut input)?;
         input.end()?;
-        if envelope.offset < 0 || envelope.partition < 0 {
-            return Err(de::Error::custom("a negative number"));
+        if envelope.offset < 0 || envelope.offset == i64::MAX || envelope.partition < 0 {
+            return Err(de::Error::custom("no offset or partition"));
         }
         Ok(envelope)
     }

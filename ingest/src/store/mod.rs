@@ -5,6 +5,7 @@
 //! owner.json                                         whose it is: Kafka cluster and group
 //! rules/<id>.json                                    rules, content-addressed
 //! starts/<topic>.json                                where the partitions of a topic began
+//! inputs/<hash>.json                                 which file of a backfill held which offsets
 //! state/<source>/<topic>/<partition>/<incarnation>/<seq>   a shard's checkpoints
 //! publishes/<number>.json                            manifests
 //! tables/<table>/…/data.parquet                      what readers read

@@ -131,7 +131,19 @@ impl Board {
     /// begin at 0 and have no gaps, so the two figures are counted by different means.
     pub(super) fn account(&self) -> String {
         let mark = if self.offsets == self.consumed { "✓" } else { "✗" };
-        format!("{} of {} offsets {mark}", self.consumed, self.offsets)
+        format!("{mark} {} of {} offsets", grouped_u(self.consumed), grouped_u(self.offsets))
+    }
+
+    /// The account in one line, where there is no room for the panels.
+    pub(super) fn summary(&self) -> String {
+        format!(
+            " applied {} · duplicates {} · rejected {} · lag {} · {}",
+            self.applied,
+            self.duplicates,
+            self.rejected,
+            self.lag,
+            self.account()
+        )
     }
 
     /// The figures of a moment in one line.
@@ -165,6 +177,10 @@ fn shards(view: &View) -> String {
 #[expect(clippy::cast_precision_loss, reason = "figures that are shown")]
 fn to_f64(number: i128) -> f64 {
     number as f64
+}
+
+fn grouped_u(number: u64) -> String {
+    grouped(to_f64(number.into()))
 }
 
 /// A whole number with thousands separated.

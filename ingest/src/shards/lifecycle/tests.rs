@@ -103,6 +103,7 @@ fn words(effects: &[Effect]) -> String {
         Effect::CommitGroupOffset(next) => format!("tell {next}"),
         Effect::Drop => "drop".to_owned(),
         Effect::Unassign => "unassign".to_owned(),
+        Effect::RecordStall(stall) => format!("record {}", stall.reason().as_str()),
     };
     effects.iter().map(word).collect::<Vec<_>>().join(", ")
 }
@@ -292,7 +293,7 @@ fn a_signal_that_was_not_asked_for_is_shown_as_the_failure() {
 #[test]
 fn a_divergence_stays_stalled_through_the_signal_that_it_asked_for() {
     for state in ["idle", "freezing", "putting", "unresolved"] {
-        check(state, "diverged", "drop, unassign", "stalled");
+        check(state, "diverged", "drop, unassign, record diverged", "stalled");
     }
     let mut bench = Bench::at("putting");
     bench.tell("diverged");
@@ -301,8 +302,10 @@ fn a_divergence_stays_stalled_through_the_signal_that_it_asked_for() {
         stalled,
         Some(ShardPhase::Stalled(Stall::Diverged(Diverged::OtherRecord(Offset::new(3)))))
     );
-    // The put that was under way ends, the poll thread answers; nothing is claimed again.
+    // The put that was under way ends, fenced by the stall that was recorded; the poll thread
+    // answers; nothing is claimed again.
     assert_eq!(bench.tell("committed"), "");
+    assert_eq!(bench.tell("fenced"), "");
     assert_eq!(bench.tell("requested"), "drop");
     assert_eq!(bench.phase(), stalled);
     assert_eq!(bench.tell("revoked"), "drop");
@@ -401,8 +404,9 @@ fn tries_grow_rarer_up_to_a_bound_and_success_begins_anew() {
     let waits: Vec<String> = (0..8).map(|_| bench.tell("claim failed")).collect();
     let expect = [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000];
     assert_eq!(waits, expect.map(|wait| format!("claim {wait}")));
+    // A claim alone is no success: reading may fail each time, and a claim is a whole object.
     bench.tell("claimed");
-    assert_eq!(bench.tell("out of range"), "drop, claim 500");
+    assert_eq!(bench.tell("out of range"), "drop, claim 15000");
     for failures in [0, 1, 5, 17, 100, u32::MAX] {
         assert!((RETRY_FIRST..=RETRY_MAX).contains(&backoff(failures)), "{failures}");
     }

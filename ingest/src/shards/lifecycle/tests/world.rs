@@ -177,6 +177,10 @@ impl World {
                 }
                 Effect::Resume { .. } => Task::Put { resumed: true },
                 Effect::Unassign => Task::Unassign,
+                Effect::RecordStall(_) => {
+                    assert!(!self.shadows[tp].loaded, "a stall of a shard that is still loaded");
+                    continue;
+                }
                 Effect::Load(_) => {
                     self.shadow(tp).loaded = true;
                     continue;
