@@ -257,6 +257,26 @@ async fn the_dedupe_window_is_rebuilt_from_the_files_of_earlier_backfills() {
 }
 
 #[tokio::test]
+async fn records_before_the_beginning_of_a_shard_are_told_apart_from_those_accounted_for() {
+    let mut bench = Bench::new(LineFormat::Kcat);
+    let tail = bench.write("tail.kcat", &parcels(5..9));
+    let whole = bench.write("whole.kcat", &parcels(0..9));
+    bench.run(&[&tail]).await.expect("a sound file");
+    let summary = bench.run(&[&whole]).await.expect("a sound file");
+    assert_eq!((summary.before_first, summary.skipped, summary.applied), (5, 4, 0));
+}
+
+#[tokio::test]
+async fn a_file_that_overlaps_the_one_before_goes_on_from_it() {
+    let mut bench = Bench::new(LineFormat::Kcat);
+    let first = bench.write("first.kcat", &parcels(0..6));
+    let second = bench.write("second.kcat", &parcels(4..9));
+    bench.run(&[&first]).await.expect("a sound file");
+    let summary = bench.run(&[&second]).await.expect("a sound file");
+    assert_eq!((summary.applied, summary.skipped), (3, 2));
+}
+
+#[tokio::test]
 async fn without_the_earlier_files_nothing_is_guessed() {
     let mut bench = Bench::new(LineFormat::Kcat);
     let early = bench.write("early.kcat", &parcels(0..3));

@@ -108,5 +108,7 @@ async fn silent_clients_do_not_keep_the_others_out_for_ever() {
     for _ in 0..CONNECTIONS_MAX {
         silent.push(TcpStream::connect(address).await.expect("a connection"));
     }
+    let asked = Instant::now();
     assert_eq!(get_page(address, "/-/healthy").await.0, "200");
+    assert!(asked.elapsed() <= 2 * HEADER_TIMEOUT, "waited for {:?}", asked.elapsed());
 }

@@ -68,3 +68,46 @@ async fn dead_letters_expire_though_nothing_else_happens() {
     publisher.publish(&expected(&[&log]), later).await.expect("a publish");
     assert!(desk.keys().await.iter().all(|key| !key.contains("dead_letters")));
 }
+
+/// A chain that was lost and begun anew, where retention had cut the log, soon has more checkpoints
+/// and higher offsets than were published, and less in its cells.
+#[tokio::test]
+async fn a_chain_begun_anew_does_not_replace_what_was_published() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
+    let only = log.id.prefix().join(Seq::new(0).to_string());
+    desk.inner.delete(&only).await.expect("deleted");
+    desk.tips.clear();
+    for _ in 0..3 {
+        log.express(date(6, 20));
+    }
+    let mut anew = log.checkpoint();
+    anew.state.ledger.first = NextOffset::new(1);
+    desk.put(&anew).await;
+    desk.put(&anew).await;
+    let failed = desk.take_over().await.publish(&expected(&[&log]), today()).await;
+    assert!(matches!(failed, Err(PublishError::WentBack { .. })), "{failed:?}");
+}
+
+/// What a claim asks before it begins a chain: whether the shard was published.
+#[tokio::test]
+async fn a_shard_that_was_published_is_known_by_the_newest_manifest() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(6, 20));
+    let known = async |desk: &Desk, id| {
+        published_entry(&desk.store, id)
+            .await
+            .expect("a sound store")
+            .map(|entry| entry.next_offset)
+    };
+    assert_eq!(known(&desk, &log.id).await, None);
+    desk.write(&log).await;
+    let waiting = Log::new(1);
+    publish(&mut desk.take_over().await, &[&log, &waiting]).await.expect("something new");
+    assert_eq!(known(&desk, &log.id).await, Some(Some(1)));
+    assert_eq!(known(&desk, &waiting.id).await, None, "it was waited for, not published");
+}
