@@ -54,7 +54,8 @@ pub struct Pages {
 /// Where it is in use or not this machine's.
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(listen).await.map_err(|error| {
-        let remedy = "end the program that has it, or set http.listen to another";
+        let remedy = "end the program that has it, or set http.listen (in the demo, --listen) to \
+                      another";
         Failure::new(Exit::Unavailable, format!("cannot listen on {listen}: {error}; {remedy}"))
     })
 }

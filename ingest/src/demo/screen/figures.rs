@@ -131,7 +131,7 @@ impl Board {
     /// begin at 0 and have no gaps, so the two figures are counted by different means.
     pub(super) fn account(&self) -> String {
         let mark = if self.offsets == self.consumed { "✓" } else { "✗" };
-        format!("{mark} {} of {} offsets", grouped_u(self.consumed), grouped_u(self.offsets))
+        format!("{mark} {} of {}", grouped_u(self.consumed), grouped_u(self.offsets))
     }
 
     /// The account in one line, where there is no room for the panels.
