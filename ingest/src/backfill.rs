@@ -5,6 +5,7 @@
 //! Running again over the same files finds every record accounted for and changes nothing.
 
 mod inputs;
+mod open;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -12,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use postroad_aggregate::event::IdKey;
 use postroad_aggregate::ledger::Outcome;
@@ -23,8 +23,8 @@ use postroad_schemas::units::{NextOffset, Offset, Timestamp};
 use tracing::warn;
 
 use self::inputs::Input;
-use crate::checkpoint::chain::{Newest, Tip};
-use crate::checkpoint::{Checkpoint, DecisionId, Phase, ShardId, Source, format};
+use self::open::{Open, check_contract};
+use crate::checkpoint::{Phase, ShardId};
 use crate::clock::now;
 use crate::error::{Exit, Failure, Kind, chain};
 use crate::publish::{PublishError, PublishSettings, Publisher};
@@ -144,20 +144,6 @@ struct Backfill<'a> {
     inputs: Vec<Input>,
     summary: Summary,
     committed: Instant,
-}
-
-/// A shard that this backfill has opened.
-struct Open {
-    fold: Shard,
-    /// The object that this backfill goes on from, until it has written one of its own.
-    found: Option<Newest>,
-    tip: Option<Tip>,
-    phase: Phase,
-    decisions: Vec<(NextOffset, DecisionId)>,
-    caught_up_at: Option<Timestamp>,
-    window_cut: Option<NextOffset>,
-    /// What the newest checkpoint holds.
-    written: Option<(NextOffset, Phase)>,
 }
 
 impl Backfill<'_> {
@@ -433,63 +419,6 @@ impl Backfill<'_> {
         self.summary.publish = published.map(|snapshot| snapshot.manifest.publish);
         Ok(self.summary)
     }
-}
-
-impl Open {
-    /// Whether the record is new, but the dedupe window of which it may repeat something has not
-    /// been rebuilt.
-    fn lacks_window(&self, offset: Offset) -> bool {
-        let is_new = !self.fold.state().ledger.next.is_past(offset);
-        self.written.is_some() && is_new && !self.fold.is_window_whole()
-    }
-
-    async fn commit(&mut self, store: &Store, id: &ShardId) -> Result<(), Failure> {
-        let state = self.fold.state();
-        state
-            .check()
-            .map_err(|violation| Failure::new(Exit::Software, format!("{id}: {violation}")))?;
-        let checkpoint = Checkpoint {
-            id: id.clone(),
-            phase: self.phase,
-            caught_up_at: self.caught_up_at,
-            window_cut: self.window_cut,
-            decisions: self.decisions.clone(),
-            state: state.clone(),
-        };
-        let payload = Bytes::from(format::encode(&checkpoint));
-        let chain_of_shard = store.chain(id);
-        let fail = |error: &dyn std::error::Error| {
-            let message = format!("{id}: its checkpoint could not be written: {}", chain(error));
-            Failure::new(Exit::TempFail, message)
-        };
-        let tip = if let Some(tip) = self.tip.take() {
-            chain_of_shard.commit(tip, payload).await.map_err(|error| fail(&error))?
-        } else {
-            let claimed = chain_of_shard.claim(self.found.as_ref(), payload).await;
-            claimed.map_err(|error| fail(&error))?.ok_or_else(|| {
-                let message =
-                    format!("{id}: another process writes it; end that one, then run this again");
-                Failure::new(Exit::TempFail, message)
-            })?
-        };
-        self.tip = Some(tip);
-        Ok(())
-    }
-}
-
-fn check_contract(id: &ShardId, state: &ShardState, given: Contract) -> Result<(), Failure> {
-    if state.contract == given {
-        return Ok(());
-    }
-    let what = match id.source {
-        Source::File => "a file of this base name",
-        Source::Kafka => "this topic",
-    };
-    let message = format!(
-        "{id}: the store holds {what} under the contract `{}`, not `{given}`; use a new store",
-        state.contract
-    );
-    Err(Failure::new(Exit::DataErr, message))
 }
 
 fn unknown_contract(place: &str, topic: &str) -> Failure {
