@@ -8,6 +8,7 @@ use postroad_schemas::units::Span;
 use tempfile::TempDir;
 
 use super::*;
+use crate::checkpoint::Checkpoint;
 
 fn event(id: &str) -> String {
     format!(
