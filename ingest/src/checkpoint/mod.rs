@@ -1,6 +1,6 @@
 //! Checkpoints: a shard's state and its next offset in one object, created once.
 //!
-//! [`format`] says what the bytes mean, [`envelope`] how they are recognised, and [`chain`] who may
+//! [`mod@format`] says what the bytes mean, [`envelope`] how they are recognised, and [`chain`] who may
 //! add the next one. Offsets live with the state, so there is nothing that could disagree: a crash
 //! at any moment leaves either the old pair or the new one. Group offsets are committed to Kafka
 //! afterwards, for lag tools only, and never read.
