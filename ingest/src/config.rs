@@ -412,7 +412,17 @@ pub fn load_codebook(dir: &Path) -> Result<Codebook, Vec<Fault>> {
             remedy: format!("prefectures.csv cannot be read: {error}"),
         }]
     })?;
-    let products = std::fs::read_to_string(dir.join("products.csv")).ok();
+    let products = match std::fs::read_to_string(dir.join("products.csv")) {
+        Ok(products) => Some(products),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            return Err(vec![Fault {
+                key: "reference.dir".to_owned(),
+                value: dir.display().to_string(),
+                remedy: format!("products.csv cannot be read: {error}"),
+            }]);
+        }
+    };
     let name = path.display().to_string();
     Codebook::from_csv(&name, &prefectures, products.as_deref())
         .map_err(|faults| faults.iter().map(|fault| whole(fault.to_string())).collect())

@@ -428,3 +428,16 @@ fn a_file_that_is_absent_or_no_toml_is_one_fault() {
     let faults = lines(parse("[kafka\nbrokers = 1"));
     assert!(faults.len() == 1 && faults[0].starts_with("the file is not TOML"), "{faults:?}");
 }
+
+#[test]
+fn a_products_file_that_cannot_be_read_is_told_and_not_replaced() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let header = "code,name,name_zh,province_code,province,province_zh,valid_from,valid_to";
+    let row = "210100,Shenyang,沈阳市,210000,Liaoning,辽宁省,,";
+    std::fs::write(dir.path().join("prefectures.csv"), format!("{header}\n{row}\n"))
+        .expect("a file");
+    assert!(load_codebook(dir.path()).is_ok(), "without it the built-in names hold");
+    std::fs::create_dir(dir.path().join("products.csv")).expect("a folder in its place");
+    let faults = load_codebook(dir.path()).expect_err("a fault");
+    assert!(faults[0].to_string().contains("products.csv cannot be read"), "{faults:?}");
+}
