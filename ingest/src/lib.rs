@@ -31,3 +31,4 @@ pub mod simulate;
 
 pub mod clock;
 pub mod error;
+pub mod offload;

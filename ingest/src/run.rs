@@ -13,7 +13,6 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use postroad_schemas::codebook::Codebook;
 use postroad_schemas::units::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -29,11 +28,11 @@ use crate::metrics::Metrics;
 use crate::shards::claim::ClaimContext;
 use crate::shards::lifecycle::{Event, Lifecycle, ShardPhase};
 use crate::shards::worker::{FromWorker, ToWorker, WorkerContext, Workers, log_loaded};
+use crate::source::Consumer;
 use crate::source::kafka::{
     Batch, BrokerState, ByteBudget, Generation, KafkaSource, SourceEvent, TopicPartition,
 };
 use crate::status::Status;
-use crate::store::Store;
 
 /// Bytes of values between the poll thread and the workers.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -94,10 +93,74 @@ pub async fn run_by(
         prepared = prepare::prepare(&config, &shown.status) => prepared?,
         () = &mut stop => return Ok(()),
     };
-    let mut instance = Instance::start(&config, &clock, shown, budget, prepared, codebook)?;
-    let result = instance.drive(stop).await;
-    let closed = instance.close(result.is_ok()).await;
-    result.and(closed)
+    let (parts, threads) = start_parts(&config, &clock, &shown, &budget, prepared)?;
+    let outcome = Instance::new(&config, &clock, shown, budget, parts).run(stop).await;
+    // Every worker was told to end, unless the process is about to.
+    for thread in threads.into_iter().filter(|_| outcome.is_ok()) {
+        let _ = thread.join();
+    }
+    outcome
+}
+
+/// Starts the threads of a real instance: its workers and its poll thread.
+fn start_parts(
+    config: &Config,
+    clock: &Clock,
+    shown: &Shown,
+    budget: &ByteBudget,
+    prepared: prepare::Prepared,
+) -> Result<(Parts, Vec<JoinHandle<()>>), Failure> {
+    let prepare::Prepared { claims, settings, partitions } = prepared;
+    let os_error = |error: std::io::Error| {
+        Failure::new(Exit::Software, format!("a worker thread cannot be started: {error}"))
+    };
+    let (context, worker_events) = worker_context(config, clock, shown);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (workers, threads) = Workers::start(cores, &context).map_err(os_error)?;
+    let (source_sender, source_events) = unbounded_channel();
+    let sink = workers.clone();
+    let deliver = move |batch: Batch| {
+        let tp = batch.tp.clone();
+        sink.tell(&tp, ToWorker::Batch(batch));
+    };
+    let source = KafkaSource::start(&settings, budget.clone(), deliver, source_sender)
+        .map_err(|error| Failure::from_error(Exit::Config, &error))?;
+    let consumer = Box::new(source);
+    Ok((Parts { claims, partitions, consumer, source_events, workers, worker_events }, threads))
+}
+
+/// What the workers of an instance share, and where they answer.
+pub fn worker_context(
+    config: &Config,
+    clock: &Clock,
+    shown: &Shown,
+) -> (WorkerContext, UnboundedReceiver<FromWorker>) {
+    let (events, worker_events) = unbounded_channel();
+    let context = WorkerContext {
+        events,
+        metrics: shown.metrics.clone(),
+        status: shown.status.clone(),
+        grace: config.days.grace,
+        clock: clock.clone(),
+    };
+    (context, worker_events)
+}
+
+/// What an instance is made of besides its configuration: real in production, simulated in the
+/// simulation, and the same [`Instance`] in between.
+pub struct Parts {
+    /// How shards are claimed, and in which store.
+    pub claims: ClaimContext,
+    /// The number of partitions of each topic.
+    pub partitions: BTreeMap<String, i32>,
+    /// Whoever delivers records, to the workers.
+    pub consumer: Box<dyn Consumer>,
+    /// What it tells.
+    pub source_events: UnboundedReceiver<SourceEvent>,
+    /// Whoever folds records.
+    pub workers: Workers,
+    /// What they tell.
+    pub worker_events: UnboundedReceiver<FromWorker>,
 }
 
 /// A task that ends with whoever started it.
@@ -124,14 +187,13 @@ type Answer = (TopicPartition, Generation, Event);
 /// A claim that was put off.
 type ClaimDue = (TopicPartition, Generation);
 
-struct Instance {
+/// The loop and what it steers.
+pub struct Instance {
     lifecycle: Lifecycle,
-    source: KafkaSource,
+    consumer: Box<dyn Consumer>,
     workers: Workers,
-    threads: Vec<JoinHandle<()>>,
     publisher: PublisherTask,
     claims: ClaimContext,
-    store: Store,
     budget: ByteBudget,
     shown: Shown,
     stopping: Stopping,
@@ -154,46 +216,22 @@ struct Instance {
 }
 
 impl Instance {
-    fn start(
+    /// An instance of these parts; it does nothing until it is run.
+    pub fn new(
         config: &Config,
         clock: &Clock,
         shown: Shown,
         budget: ByteBudget,
-        prepared: prepare::Prepared,
-        codebook: Arc<Codebook>,
-    ) -> Result<Self, Failure> {
-        let prepare::Prepared { store, claims, settings, partitions } = prepared;
-        let os_error = |error: std::io::Error| {
-            Failure::new(Exit::Software, format!("a worker thread cannot be started: {error}"))
-        };
-        let (worker_sender, worker_events) = unbounded_channel();
-        let context = WorkerContext {
-            events: worker_sender,
-            metrics: shown.metrics.clone(),
-            status: shown.status.clone(),
-            grace: config.days.grace,
-            clock: clock.clone(),
-        };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let (workers, threads) = Workers::start(cores, &context).map_err(os_error)?;
-        let publisher = PublisherTask::start(config, clock, &store, codebook, partitions, &shown);
-
-        let (source_sender, source_events) = unbounded_channel();
-        let sink = workers.clone();
-        let deliver = move |batch: Batch| {
-            let tp = batch.tp.clone();
-            sink.tell(&tp, ToWorker::Batch(batch));
-        };
-        let source = KafkaSource::start(&settings, budget.clone(), deliver, source_sender)
-            .map_err(|error| Failure::from_error(Exit::Config, &error))?;
-        Ok(Self {
+        parts: Parts,
+    ) -> Self {
+        let Parts { claims, partitions, consumer, source_events, workers, worker_events } = parts;
+        let publisher = PublisherTask::start(config, clock, &claims.store, partitions, &shown);
+        Self {
             lifecycle: Lifecycle::default(),
-            source,
+            consumer,
             workers,
-            threads,
             publisher,
             claims,
-            store,
             budget,
             shown,
             stopping: Stopping::No,
@@ -210,7 +248,17 @@ impl Instance {
             worker_events,
             answers: unbounded_channel(),
             claims_due: unbounded_channel(),
-        })
+        }
+    }
+
+    /// Runs until `stop` is ready, then checkpoints, publishes and leaves the group.
+    ///
+    /// # Errors
+    /// Where it cannot go on, or cannot stop cleanly within its grace period.
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Unpin) -> Result<(), Failure> {
+        let result = self.drive(stop).await;
+        let closed = self.close(result.is_ok()).await;
+        result.and(closed)
     }
 
     /// Receives, steps, performs; until told to stop, and then until every put has landed.
@@ -224,6 +272,8 @@ impl Instance {
         tokio::pin!(deadline);
         loop {
             tokio::select! {
+                // In order, so that a simulation can be repeated. None of these is told often.
+                biased;
                 () = &mut stop, if self.stopping == Stopping::No => {
                     info!("stopping: the last checkpoints are being written");
                     self.stopping = Stopping::Settling;
@@ -371,12 +421,12 @@ impl Instance {
             ShardPhase::Running { unresolved } => unresolved.clone(),
             _ => None,
         });
-        let log_ends = self.source.watermarks().snapshot();
+        let log_ends = self.consumer.log_ends();
         self.shown.status.update(|view| {
             view.joined = self.joined;
             view.phases = phases;
             view.store_failing = store_failing;
-            view.log_ends = log_ends.into_iter().map(|(tp, (_, end))| (tp, end)).collect();
+            view.log_ends = log_ends.into_iter().collect();
         });
     }
 
@@ -386,28 +436,21 @@ impl Instance {
         if cleanly {
             in_time = timeout(STOP_GRACE, self.publisher.finish()).await.is_ok();
         }
-        let (source, workers, threads) = (self.source, self.workers, self.threads);
-        let closed = tokio::task::spawn_blocking(move || {
-            let closed = source.close(CLOSE_DEADLINE);
-            workers.stop();
-            for thread in threads {
-                let _ = thread.join();
-            }
-            closed
-        });
-        match closed.await {
-            Ok(Ok(())) if in_time => {
+        let closed = self.consumer.close(CLOSE_DEADLINE).await;
+        self.workers.stop();
+        match closed {
+            Ok(()) if in_time => {
                 info!("stopped");
                 Ok(())
             }
-            Ok(Ok(())) => Err(Failure::new(
+            Ok(()) => Err(Failure::new(
                 Exit::TempFail,
                 format!(
                     "the last publish was not made within {} s; the next one holds what it lacks",
                     STOP_GRACE.as_secs()
                 ),
             )),
-            _ => Err(Failure::new(
+            Err(_) => Err(Failure::new(
                 Exit::TempFail,
                 format!(
                     "the consumer did not leave its group within {} s; every checkpoint is \

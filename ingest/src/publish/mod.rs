@@ -34,6 +34,7 @@ use crate::checkpoint::chain::ChainError;
 use crate::checkpoint::envelope::Seq;
 use crate::checkpoint::{Checkpoint, LoadError, ShardId};
 use crate::error::Kind;
+use crate::offload::offload;
 use crate::store::{Store, StoreError, failed};
 
 /// Why a publish was not made. The tables still show the one before.
@@ -228,7 +229,7 @@ impl Publisher {
         if same && self.damaged.is_empty() && self.stray.is_empty() {
             return Ok(None);
         }
-        let draft = tokio::task::spawn_blocking(move || draft::draft(&input))
+        let draft = offload(move || draft::draft(&input))
             .await
             .map_err(|error| PublishError::Encode(error.to_string()))??;
         self.commit(draft).await.map(Some)

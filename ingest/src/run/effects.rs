@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use postroad_schemas::units::{NextOffset, Timestamp};
+use postroad_schemas::units::Timestamp;
 use tokio::time::sleep;
 use tracing::{error, warn};
 
-use super::{Instance, prepare, shard_id};
+use super::{Instance, shard_id};
 use crate::checkpoint::chain::{Chain, CommitError, Pending, Tip};
 use crate::error::chain;
 use crate::shards::claim::{ClaimError, Stall};
 use crate::shards::lifecycle::{Effect, Event};
 use crate::shards::worker::ToWorker;
+use crate::source::LogRange;
 use crate::source::kafka::{Command, Generation, TopicPartition};
 
 /// Old checkpoints of a shard are deleted after every so many new ones.
@@ -29,19 +30,19 @@ impl Instance {
                 let offset = shard.resume_from.get();
                 let tp = tp.clone();
                 self.workers.tell(&tp, ToWorker::Load { tp: tp.clone(), generation, shard });
-                self.source.command(Command::Assign { tp, generation, offset });
+                self.consumer.command(Command::Assign { tp, generation, offset });
             }
             Effect::Commit { tip, payload } => self.commit(tp.clone(), generation, tip, payload),
             Effect::Resume { pending, after } => {
                 self.resume(tp.clone(), generation, *pending, after);
             }
             Effect::CommitGroupOffset(next) => {
-                self.source.command(Command::CommitGroupOffsets(vec![(tp.clone(), next.get())]));
+                self.consumer.command(Command::CommitGroupOffsets(vec![(tp.clone(), next.get())]));
             }
             Effect::RecordStall(stall) => self.record_stall(tp.clone(), stall),
             Effect::Drop => self.workers.tell(tp, ToWorker::Drop(tp.clone())),
             Effect::Unassign => {
-                self.source.command(Command::Unassign { tp: tp.clone(), generation });
+                self.consumer.command(Command::Unassign { tp: tp.clone(), generation });
             }
         }
     }
@@ -125,7 +126,7 @@ impl Instance {
     }
 
     fn chain_of(&self, tp: &TopicPartition) -> Chain {
-        self.store.chain(&shard_id(tp))
+        self.claims.store.chain(&shard_id(tp))
     }
 
     /// Says that a shard is stalled, in the log and in the store.
@@ -147,12 +148,11 @@ impl Instance {
             progress.at_end && clock.is_none_or(|clock| released(clock) < released(now))
         });
         let idle: Vec<_> = idle.map(|(tp, _)| tp).collect();
-        let (queries, workers) = (Arc::clone(&self.claims.queries), self.workers.clone());
-        ask(&self.asking_for_ends, move || {
+        let (cluster, workers) = (Arc::clone(&self.claims.cluster), self.workers.clone());
+        ask(&self.asking_for_ends, async move {
             for tp in idle {
                 let asked_at = clock.now();
-                if let Ok((_, end)) = queries.watermarks(&tp, prepare::QUERY_TIMEOUT) {
-                    let end = NextOffset::new(end);
+                if let Ok(LogRange { high: end, .. }) = cluster.log_range(&tp).await {
                     workers.tell(&tp, ToWorker::LogEnd { tp: tp.clone(), end, asked_at });
                 }
             }
@@ -162,10 +162,10 @@ impl Instance {
     /// Asks the brokers how many partitions the topics have now.
     pub(super) fn ask_for_partitions(&self) {
         let topics: Vec<String> = self.claims.topics.keys().cloned().collect();
-        let queries = Arc::clone(&self.claims.queries);
+        let cluster = Arc::clone(&self.claims.cluster);
         let publisher = self.publisher.partitions();
-        ask(&self.asking_for_partitions, move || {
-            if let Ok(partitions) = queries.partition_counts(&topics, prepare::QUERY_TIMEOUT) {
+        ask(&self.asking_for_partitions, async move {
+            if let Ok(partitions) = cluster.partition_counts(&topics).await {
                 publisher.send_replace(partitions);
             }
         });
@@ -181,14 +181,14 @@ async fn collect(shard_chain: &Chain, tip: &Tip, keep: usize) {
     }
 }
 
-/// Runs a question that blocks, unless the one before is still unanswered.
-fn ask(asking: &Arc<AtomicBool>, question: impl FnOnce() + Send + 'static) {
+/// Asks something, unless the question before is still unanswered.
+fn ask(asking: &Arc<AtomicBool>, question: impl Future<Output = ()> + Send + 'static) {
     if asking.swap(true, Ordering::AcqRel) {
         return;
     }
     let asking = Arc::clone(asking);
-    tokio::task::spawn_blocking(move || {
-        question();
+    tokio::spawn(async move {
+        question.await;
         asking.store(false, Ordering::Release);
     });
 }

@@ -12,18 +12,17 @@ use crate::check::timestamp_warning;
 use crate::config::{Config, Start};
 use crate::error::{Exit, Failure, chain};
 use crate::shards::claim::ClaimContext;
-use crate::source::kafka::{KafkaQueries, KafkaSettings, QueryError, TopicPartition};
+use crate::source::kafka::{
+    KafkaCluster, KafkaQueries, KafkaSettings, QUERY_TIMEOUT, QueryError, TopicPartition,
+};
 use crate::status::Status;
 use crate::store::{Owner, Store, StoreError};
 
-/// How long one question to the brokers may take.
-pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait before asking again.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// What an instance starts from.
 pub(super) struct Prepared {
-    pub(super) store: Store,
     pub(super) claims: ClaimContext,
     pub(super) settings: KafkaSettings,
     /// The number of partitions of each topic.
@@ -47,7 +46,7 @@ pub(super) async fn prepare(config: &Config, status: &Status) -> Result<Prepared
     let topics = config.kafka.topics.iter();
     let claims = ClaimContext {
         store: store.clone(),
-        queries,
+        cluster: Arc::new(KafkaCluster::new(queries)),
         rules: (rules_id, Arc::new(config.rules.clone())),
         id_key: IdKey(rand::random()),
         keep_payload: config.dead_letters.keep_payload,
@@ -56,7 +55,7 @@ pub(super) async fn prepare(config: &Config, status: &Status) -> Result<Prepared
         ),
     };
     info!(store = store.name(), group = %owner.group, cluster = %owner.cluster_id, "prepared");
-    Ok(Prepared { store, claims, settings, partitions })
+    Ok(Prepared { claims, settings, partitions })
 }
 
 /// The consumer's settings.

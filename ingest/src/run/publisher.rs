@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroad_schemas::codebook::Codebook;
 use postroad_schemas::units::Span;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -48,12 +47,11 @@ impl PublisherTask {
         config: &Config,
         clock: &Clock,
         store: &Store,
-        codebook: Arc<Codebook>,
         partitions: Partitions,
         shown: &Shown,
     ) -> Self {
         let settings = PublishSettings {
-            codebook,
+            codebook: Arc::new(config.codebook.clone()),
             grace: config.days.grace,
             final_after: Span::hours(config.rules.final_after_h),
             retention_days: config.dead_letters.retention_days,
@@ -117,6 +115,7 @@ impl Work {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 _ = tick.tick() => self.turn().await,
                 changed = self.role.changed() => match changed {
                     Ok(()) => self.turn().await,

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use postroad_aggregate::event::IdKey;
@@ -19,13 +18,12 @@ use crate::checkpoint::{Checkpoint, DecisionId, LoadError, Phase, ShardId, Stall
 use crate::config::Start;
 use crate::error::{Kind, chain};
 use crate::publish::{PublishError, published_entry};
-use crate::source::kafka::{KafkaQueries, QueryError, TopicPartition};
+use crate::source::kafka::{QueryError, TopicPartition};
+use crate::source::{Cluster, LogRange};
 use crate::store::{Store, StoreError};
 
 /// How often a claim that another instance's was faster than is made again.
 const CLAIM_TRIES: u32 = 4;
-/// How long the brokers are waited for.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a shard cannot go on by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,9 +106,6 @@ pub enum ClaimError {
     /// The chain failed.
     #[error("the chain of checkpoints failed")]
     Chain(#[source] ChainError),
-    /// The task that asks the brokers ended.
-    #[error("the task that asks the brokers ended")]
-    Task,
     /// The newest publish could not be read.
     #[error("the newest publish could not be read")]
     Publish(#[from] PublishError),
@@ -171,8 +166,8 @@ pub struct ClaimedShard {
 pub struct ClaimContext {
     /// Where checkpoints are.
     pub store: Store,
-    /// Whom to ask for watermarks.
-    pub queries: Arc<KafkaQueries>,
+    /// Whom to ask about the log.
+    pub cluster: Arc<dyn Cluster>,
     /// The rules to adopt, and their address.
     pub rules: (RulesId, Arc<Rules>),
     /// Key of the id hash.
@@ -195,7 +190,7 @@ impl ClaimContext {
         for _ in 0..CLAIM_TRIES {
             let newest = shard_chain.newest().await?;
             // Asked after the chain was read: what was read before may be older than the checkpoint.
-            let range = self.watermarks(&tp).await?;
+            let range = self.cluster.log_range(&tp).await?;
             let mut checkpoint = if let Some(newest) = &newest {
                 Checkpoint::read(&id, newest)?
             } else {
@@ -206,10 +201,10 @@ impl ClaimContext {
                 self.record_stall(&tp, &stall).await;
                 return Err(ClaimError::Stalled(stall));
             }
-            let fold = self.resume(&mut checkpoint, range.0).await?;
+            let fold = self.resume(&mut checkpoint, range.low).await?;
             let payload = Bytes::from(format::encode(&checkpoint));
             if let Some(tip) = shard_chain.claim(newest.as_ref(), payload).await? {
-                return Ok(claimed(tip, checkpoint, fold, range.0));
+                return Ok(claimed(tip, checkpoint, fold, range.low));
             }
         }
         Err(ClaimError::Raced)
@@ -240,18 +235,6 @@ impl ClaimContext {
             }
         }
         Err(ClaimError::Raced)
-    }
-
-    /// The first offset of a partition's log, and the one after its last.
-    async fn watermarks(
-        &self,
-        tp: &TopicPartition,
-    ) -> Result<(NextOffset, NextOffset), ClaimError> {
-        let queries = Arc::clone(&self.queries);
-        let tp = tp.clone();
-        let asked = tokio::task::spawn_blocking(move || queries.watermarks(&tp, QUERY_TIMEOUT));
-        let (low, high) = asked.await.map_err(|_| ClaimError::Task)??;
-        Ok((NextOffset::new(low), NextOffset::new(high)))
     }
 
     /// Resumes a checkpoint's state under the rules of this instance, and brings the checkpoint up
@@ -292,7 +275,7 @@ impl ClaimContext {
         id: &ShardId,
         contract: Contract,
         start: Start,
-        (low, high): (NextOffset, NextOffset),
+        LogRange { low, high }: LogRange,
     ) -> Result<Checkpoint, ClaimError> {
         let first = match start {
             Start::Earliest => low,
@@ -331,7 +314,7 @@ fn claimed(tip: Tip, checkpoint: Checkpoint, fold: Shard, low: NextOffset) -> Cl
 fn check_continues(
     state: &ShardState,
     configured: Contract,
-    (low, high): (NextOffset, NextOffset),
+    LogRange { low, high }: LogRange,
 ) -> Result<(), Stall> {
     let next = state.ledger.next;
     if state.contract != configured {
@@ -353,7 +336,7 @@ mod tests {
     #[track_caller]
     fn check(next: i64, low: i64, high: i64, expect: Option<&str>) {
         let state = ShardState::new(Contract::Parcel, NextOffset::new(next), RulesId::of(b""));
-        let range = (NextOffset::new(low), NextOffset::new(high));
+        let range = LogRange { low: NextOffset::new(low), high: NextOffset::new(high) };
         let stall = check_continues(&state, Contract::Parcel, range).err();
         assert_eq!(stall.as_ref().map(|stall| stall.reason().as_str()), expect);
     }

@@ -4,7 +4,6 @@
 //! loaded before its first batch and frozen between two.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use postroad_aggregate::days::ShardClock;
 use postroad_aggregate::invariants::{Invariant, Violation};
 use postroad_aggregate::shard::{Diverged, Record, Resumption, Step};
 use postroad_schemas::units::{NextOffset, Offset, Span, Timestamp};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{info, warn};
 
 use super::claim::ClaimedShard;
@@ -80,7 +79,7 @@ pub struct WorkerContext {
 /// The workers of an instance; each partition belongs to one of them.
 #[derive(Clone)]
 pub struct Workers {
-    senders: Vec<Sender<ToWorker>>,
+    senders: Vec<UnboundedSender<ToWorker>>,
 }
 
 impl Workers {
@@ -95,13 +94,26 @@ impl Workers {
         let mut senders = Vec::new();
         let mut threads = Vec::new();
         for index in 0..count.max(1) {
-            let (sender, inbox) = channel();
-            let worker = Worker { context: context.clone(), shards: HashMap::new() };
+            let (sender, mut inbox) = unbounded_channel();
+            let mut worker = Worker::new(context.clone());
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
-            threads.push(thread.spawn(move || worker.run(&inbox))?);
+            threads.push(thread.spawn(move || {
+                while inbox.blocking_recv().is_some_and(|message| worker.take(message)) {}
+            })?);
             senders.push(sender);
         }
         Ok((Self { senders }, threads))
+    }
+
+    /// One worker that is a task of the current runtime instead of a thread: for simulations, where
+    /// everything happens in one order.
+    pub fn start_task(context: &WorkerContext) -> Self {
+        let (sender, mut inbox): (_, UnboundedReceiver<ToWorker>) = unbounded_channel();
+        let mut worker = Worker::new(context.clone());
+        tokio::spawn(async move {
+            while inbox.recv().await.is_some_and(|message| worker.take(message)) {}
+        });
+        Self { senders: vec![sender] }
     }
 
     /// Tells the worker of a partition. A worker that has ended takes the process with it, so there
@@ -140,17 +152,21 @@ struct Owned {
 }
 
 impl Worker {
-    fn run(mut self, inbox: &Receiver<ToWorker>) {
-        while let Ok(message) = inbox.recv() {
-            match message {
-                ToWorker::Load { tp, generation, shard } => self.load(tp, generation, shard),
-                ToWorker::Batch(batch) => self.fold(&batch),
-                ToWorker::Freeze(tp, generation) => self.freeze(tp, generation),
-                ToWorker::LogEnd { tp, end, asked_at } => self.log_end(&tp, end, asked_at),
-                ToWorker::Drop(tp) => self.drop_shard(&tp),
-                ToWorker::Stop => return,
-            }
+    fn new(context: WorkerContext) -> Self {
+        Self { context, shards: HashMap::new() }
+    }
+
+    /// Does as it is told. Returns whether there may be more.
+    fn take(&mut self, message: ToWorker) -> bool {
+        match message {
+            ToWorker::Load { tp, generation, shard } => self.load(tp, generation, shard),
+            ToWorker::Batch(batch) => self.fold(&batch),
+            ToWorker::Freeze(tp, generation) => self.freeze(tp, generation),
+            ToWorker::LogEnd { tp, end, asked_at } => self.log_end(&tp, end, asked_at),
+            ToWorker::Drop(tp) => self.drop_shard(&tp),
+            ToWorker::Stop => return false,
         }
+        true
     }
 
     fn load(&mut self, tp: TopicPartition, generation: Generation, claimed: Box<ClaimedShard>) {

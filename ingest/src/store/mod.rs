@@ -17,6 +17,7 @@
 pub mod probe;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,7 +30,7 @@ use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_aggregate::shard::ShardState;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::chain::{Chain, Newest, Pace};
+use crate::checkpoint::chain::{Chain, Newest, Nonces, Pace};
 use crate::checkpoint::{Checkpoint, LoadError, ShardId};
 use crate::error::Kind;
 
@@ -136,12 +137,19 @@ pub struct Owner {
 }
 
 /// A store, opened.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     /// How operators know it.
     name: String,
+    nonces: Nonces,
     rules: Arc<Mutex<BTreeMap<RulesId, Arc<Rules>>>>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -161,13 +169,19 @@ impl Store {
 
     /// A store over any objects.
     pub fn over(objects: Arc<dyn ObjectStore>, name: String) -> Self {
-        Self { objects, name, rules: Arc::default() }
+        Self { objects, name, nonces: Arc::new(rand::random::<u128>), rules: Arc::default() }
+    }
+
+    /// Draws the nonces of checkpoints from another source, for simulations.
+    #[must_use]
+    pub fn with_nonces(mut self, nonces: Nonces) -> Self {
+        self.nonces = nonces;
+        self
     }
 
     /// The chain of checkpoints of a shard.
     pub fn chain(&self, id: &ShardId) -> Chain {
-        let nonces = Arc::new(rand::random::<u128>);
-        Chain::new(Arc::clone(&self.objects), id.prefix(), nonces, PACE)
+        Chain::new(Arc::clone(&self.objects), id.prefix(), self.nonces.clone(), PACE)
     }
 
     /// The newest checkpoint of a shard, if it has any.

@@ -78,7 +78,7 @@ impl Bench {
             grace: Span::hours(1),
             clock: Clock::of(|| day(1).end()),
         };
-        let mut worker = Worker { context, shards: HashMap::new() };
+        let mut worker = Worker::new(context);
         worker.load(tp(), GENERATION, claimed(state));
         Self { worker, said }
     }

@@ -16,12 +16,14 @@
 //! generation: the receiver drops what is stale. Within a generation the batches of a partition come
 //! in order, from exactly the assigned offset.
 
+mod cluster;
 mod context;
 mod poller;
 mod queue;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod topic_id;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,6 +37,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+pub use self::cluster::{KafkaCluster, QUERY_TIMEOUT};
 pub use self::settings::{
     KafkaQueries, KafkaSettings, PropertyFault, QueryError, forbidden_properties,
 };

@@ -17,7 +17,8 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{SourceError, TopicPartition, context};
+use super::{SourceError, TopicPartition, context, topic_id};
+use crate::source::TopicId;
 
 /// What no user may change: the accounting of records rests on each of them.
 const FIXED: [(&str, &str); 10] = [
@@ -276,6 +277,16 @@ impl KafkaQueries {
             }
         }
         Ok(counts)
+    }
+
+    /// The identity of a topic; `None` where the brokers are too old to give it one.
+    ///
+    /// # Errors
+    /// If the topic does not exist or nobody answers in time.
+    pub fn topic_id(&self, topic: &str, timeout: Duration) -> Result<Option<TopicId>, QueryError> {
+        let answer = topic_id::describe(self.consumer.client(), topic, timeout);
+        self.drain();
+        answer.map_err(|code| QueryError::new("a topic's id", topic, code))
     }
 
     /// The cluster's id.
