@@ -4,6 +4,7 @@ use postroad_schemas::reject::{Field, Reason, Reject};
 use postroad_schemas::units::{NextOffset, Offset, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::decision::{DecisionId, Refused, Replay};
 use crate::invariants::{Invariant, Violation};
 
 /// What became of one record.
@@ -124,6 +125,46 @@ impl Ledger {
     pub(crate) fn advance_to(&mut self, boundary: NextOffset) {
         self.gaps += self.next.distance_to(boundary);
         self.next = self.next.max(boundary);
+    }
+
+    /// Counts the offsets in `[next, to)` as lost.
+    pub(crate) fn lose(&mut self, to: NextOffset, decision: DecisionId) -> Result<(), Refused> {
+        if to <= self.next {
+            return Err(Refused::NothingLost { to, next: self.next });
+        }
+        self.lost += self.next.distance_to(to);
+        self.next = to;
+        self.decide(decision);
+        Ok(())
+    }
+
+    /// Counts rejected records as what they turned out to be.
+    pub(crate) fn replay(&mut self, replay: &Replay, decision: DecisionId) -> Result<(), Refused> {
+        let offsets = replay.offsets();
+        if let Some(unread) = offsets.iter().find(|offset| !self.next.is_past(**offset)) {
+            return Err(Refused::NotRead(*unread));
+        }
+        let records = replay.applied.len() as u64;
+        let events = replay.cells.iter().map(|(_, measures)| measures.events).sum();
+        let fits = u64::try_from(events) == Ok(records)
+            && offsets.len() as u64 <= self.rejected
+            && offsets.is_sorted_by(|one, next| one < next);
+        if !fits {
+            return Err(Refused::DoesNotAddUp { records, events, rejected: self.rejected });
+        }
+        self.rejected -= offsets.len() as u64;
+        self.applied += records;
+        self.duplicates += replay.duplicates.len() as u64;
+        self.decide(decision);
+        Ok(())
+    }
+
+    /// Notes in the digest that a decision was adopted here.
+    fn decide(&mut self, decision: DecisionId) {
+        let mut link = [0; 32];
+        link[..16].copy_from_slice(&self.digest.to_le_bytes());
+        link[16..].copy_from_slice(&decision.0.to_le_bytes());
+        self.digest = xxh3_128(&link);
     }
 
     /// Checks [`Invariant::OffsetsAreCovered`].

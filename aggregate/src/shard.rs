@@ -1,13 +1,12 @@
 //! A shard: the state that one partition of one topic, or one file, folds into.
 //!
 //! The straight way of a record is [`Shard::step`]. The rest of this module is about resuming: a
-//! state comes from a checkpoint without its dedupe window, because ids are never persisted. The
-//! state knows at which offset each hour of its window began; whoever resumes it reads again from
+//! [`ShardState`] comes from a checkpoint without its dedupe window, because ids are never persisted. It
+//! knows at which offset each hour of its window began; whoever resumes it reads again from
 //! [`ShardState::resume_from`], and records below `next_offset` only feed the window. The last
 //! record of the state is among them and is compared, which tells a topic that was recreated from
 //! one that goes on.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -16,20 +15,24 @@ use postroad_schemas::contract::{Contract, Raw};
 use postroad_schemas::json;
 use postroad_schemas::reject::{Reason, Reject};
 use postroad_schemas::time::parse_timestamp;
-use postroad_schemas::units::{Hour, NextOffset, Offset, Span, Timestamp};
+use postroad_schemas::units::{BusinessDay, Hour, NextOffset, Offset, Span, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::dedupe::Window;
 use crate::event::{CellKey, Event, IdKey};
-use crate::invariants::{Invariant, Violation};
-use crate::ledger::{DeadLetter, Delivered, Ledger, Outcome};
+use crate::ledger::{DeadLetter, Delivered, Outcome};
 use crate::measures::Measures;
 use crate::rules::{Rules, RulesId};
+use crate::seal::{Leaving, Segment};
 use crate::validate::validate;
 
 /// How far a record's timestamp may lie ahead of the consumer's clock, inclusive, and how far it
 /// may move shard time beyond its own `occurred_at`.
 pub const CLOCK_AHEAD_MAX: Span = Span::hours(24);
+
+pub use self::state::ShardState;
+
+mod state;
 
 /// The cells of a shard.
 pub type Cells = HashMap<CellKey, Measures, RandomState>;
@@ -43,113 +46,6 @@ pub struct Record<'a> {
     pub timestamp: Option<Timestamp>,
     /// The value; `None` for a tombstone.
     pub value: Option<&'a [u8]>,
-}
-
-/// Everything that a checkpoint keeps of a shard: a function of the log up to `ledger.next`, of
-/// the rules in force at each offset and of recorded decisions.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ShardState {
-    /// Which contract the values follow.
-    pub contract: Contract,
-    /// The account.
-    pub ledger: Ledger,
-    /// The last record accounted for, to be found again at the same place on resuming.
-    pub last_delivered: Option<Delivered>,
-    /// Shard time: `None` before the first valid record.
-    pub watermark: Option<Timestamp>,
-    /// For each hour of shard time in the window, the offset of the first valid record at that
-    /// hour; ascending in both.
-    pub window_hours: VecDeque<(Hour, Offset)>,
-    /// Which rules hold from which offset on; ascending, never empty.
-    pub rules: Vec<(NextOffset, RulesId)>,
-    /// The measures by cell.
-    pub cells: Cells,
-    /// The records that cannot be used, ascending by offset.
-    pub dead_letters: Vec<DeadLetter>,
-}
-
-impl ShardState {
-    /// A shard that begins at an offset, under these rules, and has read nothing.
-    pub fn new(contract: Contract, first: NextOffset, rules: RulesId) -> Self {
-        Self {
-            contract,
-            ledger: Ledger::new(first),
-            last_delivered: None,
-            watermark: None,
-            window_hours: VecDeque::new(),
-            rules: vec![(first, rules)],
-            cells: Cells::default(),
-            dead_letters: Vec::new(),
-        }
-    }
-
-    /// The offset from which the dedupe window is rebuilt; `None` while no id is remembered.
-    pub fn window_begin(&self) -> Option<Offset> {
-        self.window_hours.front().map(|(_, offset)| *offset)
-    }
-
-    /// Where reading resumes: at the beginning of the window, and not after the last record, so
-    /// that it can be compared.
-    pub fn resume_from(&self) -> NextOffset {
-        let last = self.last_delivered.map(|delivered| delivered.offset);
-        let oldest = self.window_begin().into_iter().chain(last).min();
-        oldest.map_or(self.ledger.next, NextOffset::from)
-    }
-
-    /// Checks every invariant of a state.
-    ///
-    /// # Errors
-    /// The first that does not hold.
-    pub fn check(&self) -> Result<(), Violation> {
-        self.ledger.check()?;
-        let events = self.cells.values().map(|cell| i128::from(cell.events)).sum();
-        Violation::unless_equal(
-            Invariant::CellsHoldTheApplied,
-            ("the sum of events over all cells", events),
-            ("applied", self.ledger.applied.into()),
-        )?;
-        Violation::unless_equal(
-            Invariant::RejectsAreKept,
-            ("the number of dead letters", self.dead_letters.len() as i128),
-            ("rejected", self.ledger.rejected.into()),
-        )?;
-        let last = self.last_delivered.map(|delivered| delivered.offset);
-        let ordered = self.window_begin().is_none_or(|begin| {
-            self.ledger.first <= begin.into() && last.is_some_and(|last| begin <= last)
-        }) && last.is_none_or(|last| self.ledger.next.is_past(last));
-        if ordered {
-            return Ok(());
-        }
-        Err(Violation {
-            invariant: Invariant::BoundariesAreOrdered,
-            detail: format!(
-                "first {}, window {:?}, last {last:?}, next {}",
-                self.ledger.first,
-                self.window_begin(),
-                self.ledger.next
-            ),
-        })
-    }
-
-    /// Whether the record at this offset was once judged ahead of the clock. Later readings obey
-    /// the judgement instead of making it again.
-    fn was_clock_ahead(&self, offset: Offset) -> bool {
-        self.dead_letters
-            .binary_search_by_key(&offset, |letter| letter.offset)
-            .is_ok_and(|index| self.dead_letters[index].reason == Reason::ClockAhead)
-    }
-
-    /// The shard hour of a valid record in the window, from the hours' beginnings.
-    fn hour_at(&self, offset: Offset) -> Option<Hour> {
-        let after = self.window_hours.partition_point(|(_, begin)| *begin <= offset);
-        after.checked_sub(1).map(|index| self.window_hours[index].0)
-    }
-
-    fn forget_hours_before(&mut self, oldest: Hour) {
-        while self.window_hours.front().is_some_and(|(hour, _)| *hour < oldest) {
-            self.window_hours.pop_front();
-        }
-    }
 }
 
 /// What the log holds at the place of the last record is not that record: the topic was recreated,
@@ -278,6 +174,17 @@ impl Shard {
             self.rules.push((from, rules));
         }
         self.fed_under = self.fed_under.min(self.rules.len() - 1);
+    }
+
+    /// Takes what no longer needs to be at hand out of the state, to be sealed into segments: see
+    /// [`ShardState::take_old`].
+    pub fn take_old(&mut self, open_from: BusinessDay) -> Leaving {
+        self.state.take_old(open_from)
+    }
+
+    /// Notes segments that hold what was taken out. Only for use at the checkpoint that lists them.
+    pub fn sealed(&mut self, segments: impl IntoIterator<Item = Segment>) {
+        self.state.sealed.extend(segments);
     }
 
     /// Takes one record. `clock` is the consumer's own; it is only asked whether a timestamp lies

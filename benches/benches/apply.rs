@@ -12,7 +12,7 @@ use postroad_aggregate::measures::Measures;
 use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_aggregate::shard::{Record, Shard, ShardState};
 use postroad_benches::workload::{Input, cells, inputs};
-use postroad_ingest::checkpoint::{Checkpoint, Phase, ShardId, format};
+use postroad_ingest::checkpoint::{ShardId, Standing, format};
 use postroad_ingest::publish::{parquet_file, rows};
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
@@ -122,14 +122,7 @@ fn checkpoint(c: &mut Criterion) {
     let mut state = ShardState::new(Contract::Parcel, NextOffset::new(0), RulesId::of(b""));
     state.cells = cells(&Codebook::liaoning(), 365);
     let count = state.cells.len() as u64;
-    let checkpoint = Checkpoint {
-        id: ShardId::kafka("parcel.events", 0),
-        phase: Phase::Running,
-        caught_up_at: None,
-        window_cut: None,
-        decisions: Vec::new(),
-        state,
-    };
+    let checkpoint = Standing::new(ShardId::kafka("parcel.events", 0)).with(state);
     let bytes = format::encode(&checkpoint);
     let mut group = c.benchmark_group("checkpoint");
     group.sample_size(10);

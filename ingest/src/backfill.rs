@@ -24,7 +24,7 @@ use tracing::warn;
 
 use self::inputs::Input;
 use self::open::{Open, check_contract};
-use crate::checkpoint::{Phase, ShardId};
+use crate::checkpoint::{Phase, ShardId, Standing};
 use crate::clock::now;
 use crate::error::{Exit, Failure, Kind, chain};
 use crate::publish::{PublishError, PublishSettings, Publisher};
@@ -281,7 +281,7 @@ impl Backfill<'_> {
             );
             return Err(Failure::new(Exit::DataErr, message));
         }
-        shard.phase = Phase::Closed;
+        shard.standing.phase = Phase::Closed;
         Ok(())
     }
 
@@ -311,10 +311,7 @@ impl Backfill<'_> {
                     fold: Shard::resume(state, rules, self.id_key, keep_payload),
                     found: None,
                     tip: None,
-                    phase: Phase::Running,
-                    decisions: Vec::new(),
-                    caught_up_at: None,
-                    window_cut: None,
+                    standing: Standing::new(id.clone()),
                     written: None,
                 }
             }
@@ -324,18 +321,10 @@ impl Backfill<'_> {
                 let loaded = loaded.map_err(|error| fail(error.kind(), &error))?;
                 let written = (checkpoint.state.ledger.next, checkpoint.phase);
                 let keep_payload = self.options.keep_payload;
+                let standing = checkpoint.with(());
                 let mut fold = Shard::resume(checkpoint.state, loaded, self.id_key, keep_payload);
                 fold.adopt(*rules_id, Arc::clone(rules));
-                Open {
-                    fold,
-                    found: Some(newest),
-                    tip: None,
-                    phase: checkpoint.phase,
-                    decisions: checkpoint.decisions,
-                    caught_up_at: checkpoint.caught_up_at,
-                    window_cut: checkpoint.window_cut,
-                    written: Some(written),
-                }
+                Open { fold, found: Some(newest), tip: None, standing, written: Some(written) }
             }
         };
         self.shards.insert(id.clone(), open);
@@ -383,7 +372,7 @@ impl Backfill<'_> {
     /// Checkpoints every shard that has changed.
     async fn commit_all(&mut self) -> Result<(), Failure> {
         for (id, shard) in &mut self.shards {
-            let reached = (shard.fold.state().ledger.next, shard.phase);
+            let reached = (shard.fold.state().ledger.next, shard.standing.phase);
             if shard.written == Some(reached) {
                 continue;
             }

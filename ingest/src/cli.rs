@@ -1,5 +1,7 @@
 //! The command line: what was typed, resolved into what a command needs.
 
+mod decide;
+
 use std::future::Future;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -62,6 +64,8 @@ enum Command {
     Simulate(SimulateArgs),
     /// Check a configuration and list every fault.
     Check(CheckArgs),
+    /// Decide about a shard that must not go on by itself. Its owner adopts the decision.
+    Decide(decide::DecideArgs),
 }
 
 #[derive(Debug, Args)]
@@ -214,6 +218,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Backfill(args) => run_backfill(args).await,
         Command::Simulate(args) => simulate(simulate_options(args)?, stop_signal()?).await,
         Command::Check(args) => check(&args).await,
+        Command::Decide(args) => decide::run(args).await,
     }
 }
 
@@ -239,15 +244,29 @@ async fn check(args: &CheckArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The folder that `--store` names.
+fn store_root(text: &str) -> Result<PathBuf, Failure> {
+    if !text.contains("://") {
+        return Ok(PathBuf::from(text));
+    }
+    local_root(text).ok_or_else(|| {
+        let message = format!("--store {text}: write a folder or a file:// URL");
+        Failure::new(Exit::Usage, message)
+    })
+}
+
+/// Opens a store that exists.
+fn open_store(text: &str) -> Result<Store, Failure> {
+    let root = store_root(text)?;
+    if !root.join("store.json").exists() {
+        let message = format!("--store {text}: there is no store; check the path");
+        return Err(Failure::new(Exit::NoInput, message));
+    }
+    Store::open_local(&root).map_err(|error| Failure::from_error(Exit::CantCreate, &error))
+}
+
 async fn run_backfill(args: BackfillArgs) -> Result<(), Failure> {
-    let root = if args.store.contains("://") {
-        local_root(&args.store).ok_or_else(|| {
-            let message = format!("--store {}: write a folder or a file:// URL", args.store);
-            Failure::new(Exit::Usage, message)
-        })?
-    } else {
-        PathBuf::from(&args.store)
-    };
+    let root = store_root(&args.store)?;
     let options = backfill_options(args)?;
     for path in &options.files {
         std::fs::File::open(path).map_err(|error| {

@@ -12,6 +12,7 @@ pub mod source;
 pub mod shards;
 
 pub mod checkpoint;
+pub mod decisions;
 pub mod store;
 
 pub mod publish;
@@ -26,6 +27,7 @@ pub mod status;
 pub mod backfill;
 pub mod check;
 pub mod cli;
+pub mod decide;
 pub mod demo;
 pub mod simulate;
 

@@ -4,34 +4,41 @@
 //! messages: claims and puts are tasks, which answer it.
 
 mod effects;
+mod parts;
 pub mod prepare;
 mod publisher;
+mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use object_store::path::Path;
 use postroad_schemas::units::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
+pub use self::parts::{Parts, worker_context};
+
+use self::parts::start_parts;
 use self::publisher::{PublisherTask, Role};
+use self::writer::Writers;
 use crate::checkpoint::ShardId;
 use crate::clock::{Clock, now};
 use crate::config::Config;
+use crate::decisions;
 use crate::error::{Exit, Failure};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::shards::claim::ClaimContext;
 use crate::shards::lifecycle::{Event, Lifecycle, ShardPhase};
-use crate::shards::worker::{FromWorker, ToWorker, WorkerContext, Workers, log_loaded};
+use crate::shards::stall::Stall;
+use crate::shards::worker::{FromWorker, ToWorker, Workers, log_loaded};
 use crate::source::Consumer;
-use crate::source::kafka::{
-    Batch, BrokerState, ByteBudget, Generation, KafkaSource, SourceEvent, TopicPartition,
-};
+use crate::source::identity::TopicIdentities;
+use crate::source::kafka::{BrokerState, ByteBudget, Generation, SourceEvent, TopicPartition};
 use crate::status::Status;
 
 /// Bytes of values between the poll thread and the workers.
@@ -44,6 +51,8 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(15);
 const IDLE_CHECK: Duration = Duration::from_secs(10);
 /// How often new partitions are looked for.
 const PARTITIONS_CHECK: Duration = Duration::from_secs(5);
+/// How often operators' decisions are looked for.
+const DECISIONS_CHECK: Duration = Duration::from_secs(10);
 /// How often the state of the shards is told to the rest.
 const SHOW_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -102,67 +111,6 @@ pub async fn run_by(
     outcome
 }
 
-/// Starts the threads of a real instance: its workers and its poll thread.
-fn start_parts(
-    config: &Config,
-    clock: &Clock,
-    shown: &Shown,
-    budget: &ByteBudget,
-    prepared: prepare::Prepared,
-) -> Result<(Parts, Vec<JoinHandle<()>>), Failure> {
-    let prepare::Prepared { claims, settings, partitions } = prepared;
-    let os_error = |error: std::io::Error| {
-        Failure::new(Exit::Software, format!("a worker thread cannot be started: {error}"))
-    };
-    let (context, worker_events) = worker_context(config, clock, shown);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let (workers, threads) = Workers::start(cores, &context).map_err(os_error)?;
-    let (source_sender, source_events) = unbounded_channel();
-    let sink = workers.clone();
-    let deliver = move |batch: Batch| {
-        let tp = batch.tp.clone();
-        sink.tell(&tp, ToWorker::Batch(batch));
-    };
-    let source = KafkaSource::start(&settings, budget.clone(), deliver, source_sender)
-        .map_err(|error| Failure::from_error(Exit::Config, &error))?;
-    let consumer = Box::new(source);
-    Ok((Parts { claims, partitions, consumer, source_events, workers, worker_events }, threads))
-}
-
-/// What the workers of an instance share, and where they answer.
-pub fn worker_context(
-    config: &Config,
-    clock: &Clock,
-    shown: &Shown,
-) -> (WorkerContext, UnboundedReceiver<FromWorker>) {
-    let (events, worker_events) = unbounded_channel();
-    let context = WorkerContext {
-        events,
-        metrics: shown.metrics.clone(),
-        status: shown.status.clone(),
-        grace: config.days.grace,
-        clock: clock.clone(),
-    };
-    (context, worker_events)
-}
-
-/// What an instance is made of besides its configuration: real in production, simulated in the
-/// simulation, and the same [`Instance`] in between.
-pub struct Parts {
-    /// How shards are claimed, and in which store.
-    pub claims: ClaimContext,
-    /// The number of partitions of each topic.
-    pub partitions: BTreeMap<String, i32>,
-    /// Whoever delivers records, to the workers.
-    pub consumer: Box<dyn Consumer>,
-    /// What it tells.
-    pub source_events: UnboundedReceiver<SourceEvent>,
-    /// Whoever folds records.
-    pub workers: Workers,
-    /// What they tell.
-    pub worker_events: UnboundedReceiver<FromWorker>,
-}
-
 /// A task that ends with whoever started it.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
@@ -202,17 +150,21 @@ pub struct Instance {
     /// Whether a question to the brokers is unanswered.
     asking_for_ends: Arc<AtomicBool>,
     asking_for_partitions: Arc<AtomicBool>,
+    asking_for_decisions: Arc<AtomicBool>,
+    /// The decisions that shards were claimed after.
+    decisions_seen: BTreeSet<Path>,
+    writers: Writers,
     first_topic: Arc<str>,
     /// The bootstrap servers, to be named where they cannot be reached.
     brokers: String,
     checkpoint_interval: Duration,
-    keep: usize,
     grace: Span,
     clock: Clock,
     source_events: UnboundedReceiver<SourceEvent>,
     worker_events: UnboundedReceiver<FromWorker>,
     answers: (UnboundedSender<Answer>, UnboundedReceiver<Answer>),
     claims_due: (UnboundedSender<ClaimDue>, UnboundedReceiver<ClaimDue>),
+    decisions: (UnboundedSender<Vec<Path>>, UnboundedReceiver<Vec<Path>>),
 }
 
 impl Instance {
@@ -226,6 +178,12 @@ impl Instance {
     ) -> Self {
         let Parts { claims, partitions, consumer, source_events, workers, worker_events } = parts;
         let publisher = PublisherTask::start(config, clock, &claims.store, partitions, &shown);
+        let writers = Writers {
+            store: claims.store.clone(),
+            identities: TopicIdentities::new(Arc::clone(&claims.cluster)),
+            keep: config.checkpoint.keep,
+            duration: shown.metrics.checkpoint_duration.clone(),
+        };
         Self {
             lifecycle: Lifecycle::default(),
             consumer,
@@ -238,16 +196,19 @@ impl Instance {
             joined: false,
             asking_for_ends: Arc::default(),
             asking_for_partitions: Arc::default(),
+            asking_for_decisions: Arc::default(),
+            decisions_seen: BTreeSet::new(),
+            writers,
             first_topic: config.kafka.topics[0].name.as_str().into(),
             brokers: config.kafka.brokers.clone(),
             checkpoint_interval: config.checkpoint.interval,
-            keep: config.checkpoint.keep,
             grace: config.days.grace,
             clock: clock.clone(),
             source_events,
             worker_events,
             answers: unbounded_channel(),
             claims_due: unbounded_channel(),
+            decisions: unbounded_channel(),
         }
     }
 
@@ -256,6 +217,9 @@ impl Instance {
     /// # Errors
     /// Where it cannot go on, or cannot stop cleanly within its grace period.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Unpin) -> Result<(), Failure> {
+        // Those that are there before the first claim are adopted by it.
+        self.decisions_seen =
+            decisions::all_keys(&self.claims.store).await.unwrap_or_default().into_iter().collect();
         let result = self.drive(stop).await;
         let closed = self.close(result.is_ok()).await;
         result.and(closed)
@@ -267,6 +231,7 @@ impl Instance {
         checkpoint.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut idle = interval(IDLE_CHECK);
         let mut partitions = interval(PARTITIONS_CHECK);
+        let mut decisions = interval(DECISIONS_CHECK);
         let mut show = interval(SHOW_INTERVAL);
         let deadline = sleep(Duration::MAX);
         tokio::pin!(deadline);
@@ -285,9 +250,11 @@ impl Instance {
                 Some((tp, generation)) = self.claims_due.1.recv() => {
                     self.claim(tp, generation, Duration::ZERO);
                 }
+                Some(keys) = self.decisions.1.recv() => self.on_decisions(keys),
                 _ = checkpoint.tick() => self.freeze_all(),
                 _ = idle.tick() => self.ask_for_log_ends(),
                 _ = partitions.tick() => self.ask_for_partitions(),
+                _ = decisions.tick() => self.ask_for_decisions(),
                 _ = show.tick() => self.show(),
                 () = &mut deadline => return Err(too_slow()),
             }
@@ -363,7 +330,12 @@ impl Instance {
                 metrics.fenced.inc();
                 warn!(shard = %tp, reason = %by, "fenced: another instance owns the shard");
             }
-            Event::Unresolved { error, .. } => {
+            Event::Unconfirmed(_) => metrics.count_checkpoint("unconfirmed"),
+            Event::Recreated => {
+                metrics.count_checkpoint("recreated");
+                error!(shard = %tp, "the topic was made anew under the running consumer; what was read since the last checkpoint is dropped");
+            }
+            Event::Unresolved { error, .. } | Event::SegmentsFailed { error, .. } => {
                 metrics.count_checkpoint("unresolved");
                 metrics.count_store_error("checkpoint");
                 if !self.lifecycle.is_store_failing() {
@@ -375,7 +347,7 @@ impl Instance {
         self.step(tp, generation, event);
     }
 
-    fn log_stall(&self, tp: &TopicPartition, stall: &crate::shards::claim::Stall) {
+    fn log_stall(&self, tp: &TopicPartition, stall: &Stall) {
         let known = self.phase(tp) == Some(ShardPhase::Stalled(stall.clone()));
         if !known {
             error!(shard = %tp, reason = %stall, "stalled: an operator has to decide");
@@ -393,8 +365,9 @@ impl Instance {
     }
 
     fn freeze_all(&mut self) {
-        for (tp, generation) in self.lifecycle.freeze_all() {
-            self.workers.tell(&tp, ToWorker::Freeze(tp.clone(), generation));
+        for (tp, generation, place) in self.lifecycle.freeze_all() {
+            let freeze = ToWorker::Freeze { tp: tp.clone(), generation, place };
+            self.workers.tell(&tp, freeze);
         }
     }
 

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use postroad_aggregate::shard::{Shard, ShardState};
 use postroad_schemas::contract::Contract;
-use postroad_schemas::units::{NextOffset, Offset, Timestamp};
+use postroad_schemas::units::{NextOffset, Offset};
 
 use crate::checkpoint::chain::{Newest, Tip};
-use crate::checkpoint::{Checkpoint, DecisionId, Phase, ShardId, Source, format};
+use crate::checkpoint::{Phase, ShardId, Source, Standing, format};
 use crate::error::{Exit, Failure, chain};
 use crate::store::Store;
 
@@ -16,10 +16,7 @@ pub(super) struct Open {
     /// The object that this backfill goes on from, until it has written one of its own.
     pub(super) found: Option<Newest>,
     pub(super) tip: Option<Tip>,
-    pub(super) phase: Phase,
-    pub(super) decisions: Vec<(NextOffset, DecisionId)>,
-    pub(super) caught_up_at: Option<Timestamp>,
-    pub(super) window_cut: Option<NextOffset>,
+    pub(super) standing: Standing,
     /// What the newest checkpoint holds.
     pub(super) written: Option<(NextOffset, Phase)>,
 }
@@ -37,15 +34,7 @@ impl Open {
         state
             .check()
             .map_err(|violation| Failure::new(Exit::Software, format!("{id}: {violation}")))?;
-        let checkpoint = Checkpoint {
-            id: id.clone(),
-            phase: self.phase,
-            caught_up_at: self.caught_up_at,
-            window_cut: self.window_cut,
-            decisions: self.decisions.clone(),
-            state: state.clone(),
-        };
-        let payload = Bytes::from(format::encode(&checkpoint));
+        let payload = Bytes::from(format::encode(&self.standing.with(state.clone())));
         let chain_of_shard = store.chain(id);
         let fail = |error: &dyn std::error::Error| {
             let message = format!("{id}: its checkpoint could not be written: {}", chain(error));

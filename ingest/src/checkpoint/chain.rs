@@ -141,6 +141,18 @@ impl Chain {
         Err(self.contended("claim").into())
     }
 
+    /// Where a claim goes, and the reign that it begins.
+    ///
+    /// # Errors
+    /// [`ChainError::UsedUp`].
+    pub fn place_of_claim(&self, found: Option<&Newest>) -> Result<(Epoch, Seq), ChainError> {
+        let Some(newest) = found else { return Ok((Epoch::FIRST, Seq::FIRST)) };
+        // Each damaged object may have been a claim: epochs never repeat, whatever those held.
+        let epoch = newest.epoch.later(newest.skipped.len() + 1);
+        let highest = newest.skipped.first().map_or(newest.seq, |corrupt| corrupt.seq);
+        epoch.zip(highest.next()).ok_or_else(|| self.used_up())
+    }
+
     /// Claims the chain in a new epoch, above everything that was listed, damaged or not. `None` if another writer was
     /// faster: then `found`, and a payload made from it, are out of date.
     ///
@@ -151,16 +163,7 @@ impl Chain {
         found: Option<&Newest>,
         payload: Bytes,
     ) -> Result<Option<Tip>, ChainError> {
-        let place = match found {
-            None => Some((Seq::FIRST, Epoch::FIRST)),
-            Some(newest) => {
-                // Each damaged object may have been a claim: epochs never repeat, whatever those held.
-                let epoch = newest.epoch.later(newest.skipped.len() + 1);
-                let highest = newest.skipped.first().map_or(newest.seq, |corrupt| corrupt.seq);
-                highest.next().zip(epoch)
-            }
-        };
-        let (seq, epoch) = place.ok_or_else(|| self.used_up())?;
+        let (epoch, seq) = self.place_of_claim(found)?;
         let predecessor = found.map(|newest| (newest.seq, newest.nonce));
         match self.settle(self.draft(Link::Claim, seq, epoch, predecessor, payload)).await {
             Ok(tip) => Ok(Some(tip)),
@@ -187,6 +190,29 @@ impl Chain {
     /// As [`commit`](Self::commit).
     pub async fn resume(&self, pending: Pending) -> Result<Tip, CommitError> {
         self.settle(pending).await
+    }
+
+    /// The payload of every whole object up to `tip`, ascending.
+    ///
+    /// # Errors
+    /// [`ChainError`]: the store fails, one of them is damaged, or the chain has gone on above `tip`, so that it is not
+    /// this writer's any more.
+    pub async fn retained(&self, tip: &Tip) -> Result<Vec<Bytes>, ChainError> {
+        let seqs = self.list(None).await?;
+        if seqs.last().is_none_or(|newest| *newest > tip.seq) {
+            return Err(self.contended("keep"));
+        }
+        let mut payloads = Vec::with_capacity(seqs.len());
+        for seq in seqs {
+            match self.load(seq).await? {
+                Some(Ok(envelope)) => payloads.push(envelope.payload),
+                Some(Err(damage)) => {
+                    return Err(ChainError::Damaged { key: self.key(seq), damage });
+                }
+                None => {}
+            }
+        }
+        Ok(payloads)
     }
 
     /// Deletes old objects, oldest first, and leaves at least the `keep` newest up to `tip`, and never fewer than two: one

@@ -10,11 +10,14 @@
 //! unless the operator chose to keep those of dead letters.
 
 mod bytes;
+pub mod segment;
 
+use postroad_aggregate::decision::DecisionId;
 use postroad_aggregate::event::CellKey;
 use postroad_aggregate::ledger::{DeadLetter, Delivered, Ledger};
 use postroad_aggregate::measures::{MEASURES, Measures};
 use postroad_aggregate::rules::RulesId;
+use postroad_aggregate::seal::{Part, Segment};
 use postroad_aggregate::shard::ShardState;
 use postroad_schemas::codebook::{PrefectureCode, Product};
 use postroad_schemas::contract::Contract;
@@ -22,10 +25,11 @@ use postroad_schemas::reject::{Field, Reason};
 use postroad_schemas::units::{BusinessDay, Hour, NextOffset, Offset, Timestamp};
 
 use self::bytes::{Reader, Writer};
-use super::{Checkpoint, DecisionId, Phase, ShardId, Source, StallReason};
+use super::{Adopted, Checkpoint, Phase, ShardId, Source, StallReason, Standing};
+use crate::source::TopicId;
 
 /// The version that this program writes. It reads all up to this one.
-pub const FORMAT_VERSION: u64 = 1;
+pub const FORMAT_VERSION: u64 = 2;
 
 /// Why bytes are not a checkpoint that this program can go on from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,8 +52,11 @@ pub fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
     write_shard(&mut out, checkpoint);
     write_ledger(&mut out, &checkpoint.state.ledger);
     write_position(&mut out, &checkpoint.state);
-    write_cells(&mut out, &checkpoint.state);
+    let mut cells: Vec<_> = checkpoint.state.cells.iter().collect();
+    cells.sort_unstable_by_key(|(key, _)| **key);
+    write_cells(&mut out, cells.into_iter());
     write_dead_letters(&mut out, &checkpoint.state.dead_letters);
+    write_sealed(&mut out, &checkpoint.state);
     out.into_bytes()
 }
 
@@ -64,8 +71,7 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
         return Err(FormatError::Newer(version));
     }
     let names = Names::read(&mut input)?;
-    let ShardPart { id, contract, phase, caught_up_at, window_cut, decisions } =
-        read_shard(&mut input)?;
+    let (standing, contract) = read_shard(&mut input, version)?;
     let ledger = read_ledger(&mut input)?;
     let position = read_position(&mut input)?;
     let mut state = ShardState {
@@ -77,14 +83,21 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
         rules: position.rules,
         cells: postroad_aggregate::shard::Cells::default(),
         dead_letters: Vec::new(),
+        sealed: Vec::new(),
+        replayed: Vec::new(),
     };
-    read_cells(&mut input, &names, &mut state)?;
+    read_cells(&mut input, &names, |key, measures| {
+        state.cells.insert(key, measures);
+    })?;
     state.dead_letters = read_dead_letters(&mut input, &names)?;
+    if version >= 2 {
+        read_sealed(&mut input, &mut state)?;
+    }
     input.part = "end";
     if !input.is_empty() {
         return Err(input.unreadable());
     }
-    Ok(Checkpoint { id, phase, caught_up_at, window_cut, decisions, state })
+    Ok(standing.with(state))
 }
 
 /// The names behind the indices of one checkpoint.
@@ -133,52 +146,65 @@ fn write_shard(out: &mut Writer, checkpoint: &Checkpoint) {
     out.signed(id.incarnation.into());
     out.text(checkpoint.state.contract.as_str());
     out.text(checkpoint.phase.as_str());
-    if let Phase::Stalled(reason) = checkpoint.phase {
+    if let Phase::Stalled { reason, lost } = checkpoint.phase {
         out.text(reason.as_str());
+        out.optional(lost, |out, (from, to)| {
+            out.signed(from.get().into());
+            out.signed(to.get().into());
+        });
     }
     out.optional(checkpoint.caught_up_at, |out, at| out.signed(at.as_micros().into()));
     out.optional(checkpoint.window_cut, |out, cut| out.signed(cut.get().into()));
-    out.list(checkpoint.decisions.iter(), |out, (from, id)| {
-        out.signed(from.get().into());
-        out.unsigned(id.0);
+    out.list(checkpoint.decisions.iter(), |out, adopted| {
+        out.signed(adopted.at.get().into());
+        out.unsigned(adopted.id.0);
+        out.signed(adopted.to.get().into());
     });
+    out.optional(checkpoint.topic_id, |out, id| out.unsigned(id.get()));
+    out.optional(checkpoint.released_through, |out, day| out.signed(day.days().into()));
 }
 
-/// The part that says which shard it is and how it stands.
-struct ShardPart {
-    id: ShardId,
-    contract: Contract,
-    phase: Phase,
-    caught_up_at: Option<Timestamp>,
-    window_cut: Option<NextOffset>,
-    decisions: Vec<(NextOffset, DecisionId)>,
-}
-
-fn read_shard(input: &mut Reader<'_>) -> Result<ShardPart, FormatError> {
+/// How the shard stands, and which contract it follows. Version 1 knew neither what a stall would
+/// lose, nor topic ids, nor any decision.
+fn read_shard(input: &mut Reader<'_>, version: u64) -> Result<(Standing, Contract), FormatError> {
     input.part = "shard";
     let source = Source::from_name(input.text()?).ok_or(input.unreadable())?;
-    let id = ShardId {
+    let mut standing = Standing::new(ShardId {
         source,
         topic: input.text()?.into(),
         partition: input.signed()?,
         incarnation: input.signed()?,
-    };
+    });
     let contract = input.text()?.parse().map_err(|_| input.unreadable())?;
-    let phase = match input.text()? {
+    standing.phase = match input.text()? {
         "running" => Phase::Running,
         "closed" => Phase::Closed,
         "stalled" => {
             let name = input.text()?;
             let reason = StallReason::ALL.iter().find(|reason| reason.as_str() == name);
-            Phase::Stalled(*reason.ok_or(input.unreadable())?)
+            let reason = *reason.ok_or(input.unreadable())?;
+            let range = |input: &mut Reader<'_>| {
+                Ok((NextOffset::new(input.signed()?), NextOffset::new(input.signed()?)))
+            };
+            let lost = if version >= 2 { input.optional(range)? } else { None };
+            Phase::Stalled { reason, lost }
         }
         _ => return Err(input.unreadable()),
     };
-    let caught_up_at = input.optional(Reader::timestamp)?;
-    let window_cut = input.optional(|input| input.signed().map(NextOffset::new))?;
-    let decisions = input
-        .list(|input| Ok((NextOffset::new(input.signed()?), DecisionId(input.unsigned()?))))?;
-    Ok(ShardPart { id, contract, phase, caught_up_at, window_cut, decisions })
+    standing.caught_up_at = input.optional(Reader::timestamp)?;
+    standing.window_cut = input.optional(|input| input.signed().map(NextOffset::new))?;
+    standing.decisions = input.list(|input| {
+        let at = NextOffset::new(input.signed()?);
+        let id = DecisionId(input.unsigned()?);
+        let to = if version >= 2 { NextOffset::new(input.signed()?) } else { at };
+        Ok(Adopted { id, at, to })
+    })?;
+    if version >= 2 {
+        standing.topic_id = input.optional(Reader::unsigned)?.and_then(TopicId::new);
+        let day = input.optional(Reader::signed)?;
+        standing.released_through = day.map(BusinessDay::from_days);
+    }
+    Ok((standing, contract))
 }
 
 fn write_ledger(out: &mut Writer, ledger: &Ledger) {
@@ -257,10 +283,42 @@ fn read_position(input: &mut Reader<'_>) -> Result<Position, FormatError> {
     if position.rules.is_empty() { Err(input.unreadable()) } else { Ok(position) }
 }
 
-fn write_cells(out: &mut Writer, state: &ShardState) {
-    let mut cells: Vec<_> = state.cells.iter().collect();
-    cells.sort_unstable_by_key(|(key, _)| **key);
-    out.list(cells.into_iter(), |out, (key, measures)| {
+fn write_sealed(out: &mut Writer, state: &ShardState) {
+    out.list(state.sealed.iter(), |out, segment| {
+        let month = match segment.part {
+            Part::Cells(month) => Some(month),
+            Part::DeadLetters => None,
+        };
+        out.optional(month, |out, month| out.signed(month.days().into()));
+        out.unsigned(segment.epoch);
+        out.unsigned(segment.seq);
+        out.unsigned(segment.records);
+        out.unsigned(segment.hash);
+    });
+    out.list(state.replayed.iter(), |out, offset| out.signed(offset.get().into()));
+}
+
+fn read_sealed(input: &mut Reader<'_>, state: &mut ShardState) -> Result<(), FormatError> {
+    input.part = "segments";
+    state.sealed = input.list(|input| {
+        let month = input.optional(Reader::signed)?.map(BusinessDay::from_days);
+        Ok(Segment {
+            part: month.map_or(Part::DeadLetters, Part::Cells),
+            epoch: input.unsigned()?,
+            seq: input.unsigned()?,
+            records: input.unsigned()?,
+            hash: input.unsigned()?,
+        })
+    })?;
+    state.replayed = input.list(|input| input.signed().map(Offset::new))?;
+    Ok(())
+}
+
+fn write_cells<'a>(
+    out: &mut Writer,
+    cells: impl ExactSizeIterator<Item = (&'a CellKey, &'a Measures)>,
+) {
+    out.list(cells, |out, (key, measures)| {
         out.signed(key.day.days().into());
         out.unsigned(key.prefecture.get());
         out.unsigned(key.product as u8);
@@ -276,7 +334,7 @@ fn write_cells(out: &mut Writer, state: &ShardState) {
 fn read_cells(
     input: &mut Reader<'_>,
     names: &Names,
-    state: &mut ShardState,
+    mut take: impl FnMut(CellKey, Measures),
 ) -> Result<(), FormatError> {
     input.part = "cells";
     for _ in 0..input.unsigned::<u64>()? {
@@ -291,7 +349,7 @@ fn read_cells(
             }
         }
         let measures = Measures::from_array(&row).ok_or(input.unreadable())?;
-        state.cells.insert(CellKey { day, prefecture, product }, measures);
+        take(CellKey { day, prefecture, product }, measures);
     }
     Ok(())
 }

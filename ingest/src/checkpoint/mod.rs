@@ -1,26 +1,30 @@
 //! Checkpoints: a shard's state and its next offset in one object, created once.
 //!
 //! [`mod@format`] says what the bytes mean, [`envelope`] how they are recognised, and [`chain`] who may
-//! add the next one. Offsets live with the state, so there is nothing that could disagree: a crash
+//! add the next one; [`segments`] hold what left a state because it is
+//! old. Offsets live with the state, so there is nothing that could disagree: a crash
 //! at any moment leaves either the old pair or the new one. Group offsets are committed to Kafka
 //! afterwards, for lag tools only, and never read.
 
 pub mod chain;
 pub mod envelope;
 pub mod format;
+pub mod segments;
 
 use std::fmt;
 use std::sync::Arc;
 
 use object_store::path::Path;
 use postroad_aggregate::days::ShardClock;
+use postroad_aggregate::decision::DecisionId;
 use postroad_aggregate::shard::ShardState;
-use postroad_schemas::units::{NextOffset, Timestamp};
+use postroad_schemas::units::{BusinessDay, NextOffset, Timestamp};
 use tracing::error;
 
 use self::chain::{ChainError, Newest};
 use self::format::FormatError;
 use crate::error::Kind;
+use crate::source::TopicId;
 
 /// Where the records of a shard come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,18 +68,28 @@ impl ShardId {
         Self { source: Source::Kafka, topic: topic.into(), partition, incarnation: 0 }
     }
 
+    /// The same partition in the next life of its topic.
+    pub fn next_incarnation(&self) -> Self {
+        Self { incarnation: self.incarnation + 1, ..self.clone() }
+    }
+
     /// The shard of a file.
     pub fn file(name: impl Into<Arc<str>>) -> Self {
         Self { source: Source::File, topic: name.into(), partition: 0, incarnation: 0 }
     }
 
-    /// The folder of the shard's checkpoints. The topic is one path segment whatever it contains.
+    /// The folder of the shard's checkpoints.
     pub fn prefix(&self) -> Path {
+        self.folder("state")
+    }
+
+    /// The shard's folder of this kind. The topic is one path segment whatever it contains.
+    pub fn folder(&self, kind: &str) -> Path {
         let partition = format!("{:05}", self.partition);
         let incarnation = format!("{:04}", self.incarnation);
         [self.source.as_str(), &self.topic, &partition, &incarnation]
             .into_iter()
-            .fold(Path::from("state"), Path::join)
+            .fold(Path::from(kind), Path::join)
     }
 }
 
@@ -93,10 +107,6 @@ impl fmt::Display for ShardId {
     }
 }
 
-/// The address of an operator's recorded decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DecisionId(pub u128);
-
 /// Why a shard cannot go on by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StallReason {
@@ -104,8 +114,12 @@ pub enum StallReason {
     RetentionOverrun,
     /// The log ends below what had been read.
     Truncated,
+    /// The topic was deleted and made anew.
+    Recreated,
     /// Another record stands where the last one read had been.
     Diverged,
+    /// The topic has fewer partitions than it had.
+    PartitionGone,
     /// The store holds the shard under another contract.
     OtherContract,
     /// Its checkpoint cannot be read.
@@ -117,7 +131,9 @@ impl StallReason {
     pub const ALL: &'static [Self] = &[
         Self::RetentionOverrun,
         Self::Truncated,
+        Self::Recreated,
         Self::Diverged,
+        Self::PartitionGone,
         Self::OtherContract,
         Self::Unreadable,
     ];
@@ -127,7 +143,9 @@ impl StallReason {
         match self {
             Self::RetentionOverrun => "retention_overrun",
             Self::Truncated => "truncated",
+            Self::Recreated => "recreated",
             Self::Diverged => "diverged",
+            Self::PartitionGone => "partition_gone",
             Self::OtherContract => "other_contract",
             Self::Unreadable => "unreadable",
         }
@@ -140,7 +158,12 @@ pub enum Phase {
     /// More may come.
     Running,
     /// It cannot go on until an operator, or the log, lets it.
-    Stalled(StallReason),
+    Stalled {
+        /// Why.
+        reason: StallReason,
+        /// The offsets `[from, to)` that an operator would give up by letting it go on.
+        lost: Option<(NextOffset, NextOffset)>,
+    },
     /// A file that was read to its end, or a past life of a topic.
     Closed,
 }
@@ -150,29 +173,79 @@ impl Phase {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
-            Self::Stalled(_) => "stalled",
+            Self::Stalled { .. } => "stalled",
             Self::Closed => "closed",
         }
     }
 }
 
-/// What one object of a shard's chain holds.
+/// A decision that was adopted, and where: `[at, to)` was lost by it, and nothing where they are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Adopted {
+    /// The decision.
+    pub id: DecisionId,
+    /// The boundary of what had been read.
+    pub at: NextOffset,
+    /// The boundary from which reading goes on.
+    pub to: NextOffset,
+}
+
+/// What one object of a shard's chain holds: how the shard stands, and its fold.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Checkpoint {
+pub struct Checkpoint<S = ShardState> {
     /// Whose.
     pub id: ShardId,
     /// Whether more may come.
     pub phase: Phase,
+    /// Which life of the topic its records are of; `None` where brokers or files give no id.
+    pub topic_id: Option<TopicId>,
     /// When the shard was last seen to have nothing more to read. Belongs to the status of days,
     /// not to the fold: it is the one field here that a clock decides.
     pub caught_up_at: Option<Timestamp>,
     /// Where the log began when it no longer held the beginning of the dedupe window; until the
     /// window has moved past it, older repetitions are not recognised.
     pub window_cut: Option<NextOffset>,
-    /// Decisions adopted, each with the boundary at which it was.
-    pub decisions: Vec<(NextOffset, DecisionId)>,
+    /// Up to which day, inclusive, an operator let days be complete without this shard.
+    pub released_through: Option<BusinessDay>,
+    /// Decisions adopted, in their order.
+    pub decisions: Vec<Adopted>,
     /// The fold.
-    pub state: ShardState,
+    pub state: S,
+}
+
+/// How a shard stands, apart from its fold, which its owner is changing.
+pub type Standing = Checkpoint<()>;
+
+impl Standing {
+    /// A shard of which nothing has been read yet.
+    pub fn new(id: ShardId) -> Self {
+        Self {
+            id,
+            phase: Phase::Running,
+            topic_id: None,
+            caught_up_at: None,
+            window_cut: None,
+            released_through: None,
+            decisions: Vec::new(),
+            state: (),
+        }
+    }
+}
+
+impl<S> Checkpoint<S> {
+    /// The same standing over another fold.
+    pub fn with<T>(&self, state: T) -> Checkpoint<T> {
+        Checkpoint {
+            id: self.id.clone(),
+            phase: self.phase,
+            topic_id: self.topic_id,
+            caught_up_at: self.caught_up_at,
+            window_cut: self.window_cut,
+            released_through: self.released_through,
+            decisions: self.decisions.clone(),
+            state,
+        }
+    }
 }
 
 /// Why a checkpoint could not be read.
@@ -232,8 +305,10 @@ impl Checkpoint {
     /// figures has to know.
     pub fn reason(&self) -> Option<&'static str> {
         match self.phase {
-            Phase::Stalled(reason) => Some(reason.as_str()),
-            _ => self.window_cut.map(|_| "dedupe_window_shortened"),
+            Phase::Stalled { reason, .. } => Some(reason.as_str()),
+            Phase::Closed if self.id.source == Source::Kafka => Some("restarted"),
+            _ if self.window_cut.is_some() => Some("dedupe_window_shortened"),
+            _ => (self.state.ledger.lost > 0).then_some("loss_accepted"),
         }
     }
 

@@ -6,7 +6,7 @@ use postroad_schemas::reject::Reject;
 use postroad_schemas::units::{NextOffset, Timestamp};
 
 use super::*;
-use crate::shards::claim::Stall;
+use crate::shards::stall::Stall;
 
 /// CONTRACT's pipeline metrics with their labels; the first group is there from the start.
 const FROM_THE_START: [(&str, &[&str]); 14] = [

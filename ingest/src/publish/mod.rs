@@ -32,7 +32,8 @@ use self::manifest::{MANIFEST_FORMAT, MANIFESTS_KEPT, Manifest, ShardEntry};
 use self::rows::Overflow;
 use crate::checkpoint::chain::ChainError;
 use crate::checkpoint::envelope::Seq;
-use crate::checkpoint::{Checkpoint, LoadError, ShardId};
+use crate::checkpoint::segments::Unsealed;
+use crate::checkpoint::{Checkpoint, LoadError, Phase, ShardId, Source};
 use crate::error::Kind;
 use crate::offload::offload;
 use crate::store::{Store, StoreError, failed};
@@ -135,7 +136,9 @@ pub struct Snapshot {
 pub struct Publisher {
     store: Store,
     settings: PublishSettings,
+    /// The newest checkpoints, whole: what was sealed is in them again.
     shards: BTreeMap<ShardId, (Seq, Arc<Checkpoint>)>,
+    unsealed: BTreeMap<ShardId, Unsealed>,
     /// The newest manifests, ascending.
     history: Vec<Arc<Manifest>>,
     /// Keys of files that are not what the newest manifest says.
@@ -154,6 +157,7 @@ impl Publisher {
             store,
             settings,
             shards: BTreeMap::new(),
+            unsealed: BTreeMap::new(),
             history: Vec::new(),
             damaged: BTreeSet::new(),
             stray: BTreeSet::new(),
@@ -222,8 +226,11 @@ impl Publisher {
         if self.catch_up().await? {
             self.inspect_files().await?;
         }
-        let ids = self.shard_ids(expected);
+        let mut ids = self.shard_ids(expected);
         self.load_shards(&ids).await?;
+        while self.add_next_lives(&mut ids, expected) {
+            self.load_shards(&ids).await?;
+        }
         let input = self.input(&ids, now);
         let same = input.last.as_ref().is_some_and(|last| input.shows_the_same_as(last));
         if same && self.damaged.is_empty() && self.stray.is_empty() {
@@ -238,6 +245,21 @@ impl Publisher {
     fn shard_ids(&self, expected: &BTreeSet<ShardId>) -> BTreeSet<ShardId> {
         let published = self.newest().into_iter().flat_map(|manifest| manifest.shard_ids());
         published.chain(expected.iter().cloned()).collect()
+    }
+
+    /// Adds the next life of each partition that Kafka has and whose life before was closed. Returns
+    /// whether there is any to load.
+    fn add_next_lives(&self, ids: &mut BTreeSet<ShardId>, expected: &BTreeSet<ShardId>) -> bool {
+        let is_closed = |id: &&ShardId| {
+            id.source == Source::Kafka
+                && self.shards.get(*id).is_some_and(|(_, found)| found.phase == Phase::Closed)
+        };
+        let next = ids.iter().filter(is_closed).map(ShardId::next_incarnation);
+        let known = |id: &ShardId| ShardId { incarnation: 0, ..id.clone() };
+        let next: Vec<_> = next.filter(|id| expected.contains(&known(id))).collect();
+        let before = ids.len();
+        ids.extend(next);
+        ids.len() > before
     }
 
     /// Reads the manifests that were made since, by others or by a put whose answer was lost. Returns
@@ -276,7 +298,10 @@ impl Publisher {
             if let Some((newest, checkpoint)) =
                 self.store.newest_checkpoint(id).await.map_err(fail)?
             {
-                self.shards.insert(id.clone(), (newest.seq, Arc::new(checkpoint)));
+                let unsealed = self.unsealed.entry(id.clone()).or_default();
+                unsealed.update(&self.store, id, &checkpoint.state.sealed).await?;
+                let whole = checkpoint.with(unsealed.whole(&checkpoint.state));
+                self.shards.insert(id.clone(), (newest.seq, Arc::new(whole)));
             }
         }
         self.refuse_to_go_back()

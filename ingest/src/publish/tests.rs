@@ -17,7 +17,7 @@ use arrow::datatypes::{Date32Type, Int32Type, Int64Type};
 use super::draft::file_key;
 use super::*;
 use crate::checkpoint::chain::Tip;
-use crate::checkpoint::{Phase, format};
+use crate::checkpoint::{Phase, Standing, format};
 
 mod dead_letters;
 mod losses;
@@ -89,14 +89,9 @@ impl Log {
     }
 
     fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
-            id: self.id.clone(),
-            phase: self.phase,
-            caught_up_at: self.caught_up_at,
-            window_cut: None,
-            decisions: Vec::new(),
-            state: self.shard.state().clone(),
-        }
+        let mut standing = Standing::new(self.id.clone());
+        (standing.phase, standing.caught_up_at) = (self.phase, self.caught_up_at);
+        standing.with(self.shard.state().clone())
     }
 }
 

@@ -1,26 +1,26 @@
 //! The effects of an instance: what its lifecycle decides, done. Whatever takes time is a task, which
 //! answers by message.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use object_store::path::Path;
 use postroad_schemas::units::Timestamp;
 use tokio::time::sleep;
-use tracing::{error, warn};
+use tracing::error;
 
-use super::{Instance, shard_id};
-use crate::checkpoint::chain::{Chain, CommitError, Pending, Tip};
+use super::Instance;
+use crate::checkpoint::Source;
+use crate::decisions;
 use crate::error::chain;
-use crate::shards::claim::{ClaimError, Stall};
+use crate::shards::claim::ClaimError;
 use crate::shards::lifecycle::{Effect, Event};
+use crate::shards::stall::Stall;
 use crate::shards::worker::ToWorker;
 use crate::source::LogRange;
 use crate::source::kafka::{Command, Generation, TopicPartition};
-
-/// Old checkpoints of a shard are deleted after every so many new ones.
-const COLLECT_EVERY: u64 = 8;
 
 impl Instance {
     pub(super) fn perform(&mut self, tp: &TopicPartition, generation: Generation, effect: Effect) {
@@ -32,14 +32,19 @@ impl Instance {
                 self.workers.tell(&tp, ToWorker::Load { tp: tp.clone(), generation, shard });
                 self.consumer.command(Command::Assign { tp, generation, offset });
             }
-            Effect::Commit { tip, payload } => self.commit(tp.clone(), generation, tip, payload),
-            Effect::Resume { pending, after } => {
-                self.resume(tp.clone(), generation, *pending, after);
+            Effect::Commit { shard, tip, frozen, after } => {
+                let put = self.writers.of(shard).commit(tip, frozen);
+                self.answer(tp.clone(), generation, after, put);
+            }
+            Effect::Resume { shard, pending, after } => {
+                let put = self.writers.of(shard).resume(*pending);
+                self.answer(tp.clone(), generation, after, put);
             }
             Effect::CommitGroupOffset(next) => {
                 self.consumer.command(Command::CommitGroupOffsets(vec![(tp.clone(), next.get())]));
             }
             Effect::RecordStall(stall) => self.record_stall(tp.clone(), stall),
+            Effect::Thaw => self.workers.tell(tp, ToWorker::Thaw(tp.clone(), generation)),
             Effect::Drop => self.workers.tell(tp, ToWorker::Drop(tp.clone())),
             Effect::Unassign => {
                 self.consumer.command(Command::Unassign { tp: tp.clone(), generation });
@@ -60,73 +65,33 @@ impl Instance {
         if !self.lifecycle.awaits_claim(&tp, generation) {
             return;
         }
-        let claims = self.claims.clone();
-        let answers = self.answers.0.clone();
-        let (shard_chain, keep) = (self.chain_of(&tp), self.keep);
-        tokio::spawn(async move {
-            let event = match claims.claim(tp.clone()).await {
+        let (claims, writers) = (self.claims.clone(), self.writers.clone());
+        self.answer(tp.clone(), generation, Duration::ZERO, async move {
+            match claims.claim(tp).await {
                 Ok(claimed) => {
-                    collect(&shard_chain, &claimed.tip, keep).await;
+                    let writer = writers.of(claimed.shard.standing.id.clone());
+                    writer.collect(&claimed.tip, &claimed.shard.fold.state().sealed).await;
                     Event::Claimed(Box::new(claimed))
                 }
                 Err(ClaimError::Stalled(stall)) => Event::ClaimStalled(stall),
                 Err(error) => Event::ClaimFailed(chain(&error)),
-            };
-            let _ = answers.send((tp, generation, event));
-        });
-    }
-
-    fn commit(&self, tp: TopicPartition, generation: Generation, tip: Tip, payload: Bytes) {
-        let shard_chain = self.chain_of(&tp);
-        let duration = self.shown.metrics.checkpoint_duration.clone();
-        let keep = self.keep;
-        self.answer(tp, generation, async move {
-            let timer = duration.start_timer();
-            let result = shard_chain.commit(tip, payload).await;
-            timer.observe_duration();
-            if let Ok(tip) = &result {
-                collect(&shard_chain, tip, keep).await;
             }
-            result
         });
     }
 
-    fn resume(
-        &self,
-        tp: TopicPartition,
-        generation: Generation,
-        pending: Pending,
-        after: Duration,
-    ) {
-        let shard_chain = self.chain_of(&tp);
-        self.answer(tp, generation, async move {
-            sleep(after).await;
-            shard_chain.resume(pending).await
-        });
-    }
-
-    /// Runs a put as a task, which answers with what became of it.
+    /// Runs something as a task, after a while, and has it answer.
     fn answer(
         &self,
         tp: TopicPartition,
         generation: Generation,
-        put: impl Future<Output = Result<Tip, CommitError>> + Send + 'static,
+        after: Duration,
+        task: impl Future<Output = Event> + Send + 'static,
     ) {
         let answers = self.answers.0.clone();
         tokio::spawn(async move {
-            let event = match put.await {
-                Ok(tip) => Event::Committed(tip),
-                Err(CommitError::Unresolved { pending, source, .. }) => {
-                    Event::Unresolved { pending, error: chain(&source) }
-                }
-                Err(error) => Event::Fenced(chain(&error)),
-            };
-            let _ = answers.send((tp, generation, event));
+            sleep(after).await;
+            let _ = answers.send((tp, generation, task.await));
         });
-    }
-
-    fn chain_of(&self, tp: &TopicPartition) -> Chain {
-        self.claims.store.chain(&shard_id(tp))
     }
 
     /// Says that a shard is stalled, in the log and in the store.
@@ -164,20 +129,50 @@ impl Instance {
         let topics: Vec<String> = self.claims.topics.keys().cloned().collect();
         let cluster = Arc::clone(&self.claims.cluster);
         let publisher = self.publisher.partitions();
+        let (claims, gone) = (self.claims.clone(), self.partitions_published());
         ask(&self.asking_for_partitions, async move {
-            if let Ok(partitions) = cluster.partition_counts(&topics).await {
-                publisher.send_replace(partitions);
+            let Ok(partitions) = cluster.partition_counts(&topics).await else { return };
+            for tp in gone {
+                let count = partitions.get(&*tp.topic).copied();
+                if let Some(count) = count.filter(|count| *count <= tp.partition) {
+                    claims.settle_gone(&tp, count).await;
+                }
+            }
+            publisher.send_replace(partitions);
+        });
+    }
+
+    /// The partitions of the newest publish, where this instance made it: the group gives nobody a
+    /// partition that is gone, so the publisher looks after those.
+    fn partitions_published(&self) -> BTreeSet<TopicPartition> {
+        let view = self.shown.status.view();
+        let shards = view.snapshot.iter().flat_map(|snapshot| snapshot.manifest.shard_ids());
+        shards
+            .filter(|shard| shard.source == Source::Kafka)
+            .map(|shard| TopicPartition::new(shard.topic, shard.partition))
+            .collect()
+    }
+
+    /// Asks the store whether operators have decided anything.
+    pub(super) fn ask_for_decisions(&self) {
+        let (store, found) = (self.claims.store.clone(), self.decisions.0.clone());
+        ask(&self.asking_for_decisions, async move {
+            if let Ok(keys) = decisions::all_keys(&store).await {
+                let _ = found.send(keys);
             }
         });
     }
-}
 
-/// Deletes old checkpoints, now and then.
-async fn collect(shard_chain: &Chain, tip: &Tip, keep: usize) {
-    if tip.seq().get().is_multiple_of(COLLECT_EVERY)
-        && let Some(error) = shard_chain.collect(tip, keep).await.stopped
-    {
-        warn!(error = %chain(&error), "old checkpoints could not be deleted; trying again later");
+    /// Has the shards of decisions that were not there before claimed anew, which adopts them.
+    pub(super) fn on_decisions(&mut self, keys: Vec<Path>) {
+        for key in keys {
+            let Some(tp) = decisions::partition_of(&key) else { continue };
+            if self.decisions_seen.insert(key)
+                && let Some(generation) = self.lifecycle.generation(&tp)
+            {
+                self.step(&tp, generation, Event::Decided);
+            }
+        }
     }
 }
 

@@ -1,95 +1,33 @@
-//! Claiming a shard: finding its newest checkpoint, seeing that the log still holds what follows
-//! it, and writing the claim that fences whoever owned it before.
+//! Claiming a shard: finding its newest checkpoint, adopting what operators decided, seeing that the
+//! log still holds what follows, and writing the claim that fences whoever owned it before.
+
+mod adopt;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use postroad_aggregate::event::IdKey;
 use postroad_aggregate::rules::{Rules, RulesId};
-use postroad_aggregate::shard::{Diverged, Shard, ShardState};
+use postroad_aggregate::shard::{Shard, ShardState};
 use postroad_schemas::contract::Contract;
-use postroad_schemas::units::{NextOffset, Timestamp};
+use postroad_schemas::units::NextOffset;
 use tracing::warn;
 
-use crate::checkpoint::chain::{ChainError, Tip};
-use crate::checkpoint::{Checkpoint, DecisionId, LoadError, Phase, ShardId, StallReason, format};
+use self::adopt::adopt;
+use super::stall::Stall;
+use crate::checkpoint::chain::{ChainError, Newest, Tip};
+use crate::checkpoint::{Checkpoint, LoadError, Phase, ShardId, Standing, format, segments};
 use crate::config::Start;
+use crate::decisions::{self, Decision, RestartFrom};
 use crate::error::{Kind, chain};
 use crate::publish::{PublishError, published_entry};
 use crate::source::kafka::{QueryError, TopicPartition};
-use crate::source::{Cluster, LogRange};
+use crate::source::{Cluster, LogRange, TopicId};
 use crate::store::{Store, StoreError};
 
 /// How often a claim that another instance's was faster than is made again.
 const CLAIM_TRIES: u32 = 4;
-
-/// Why a shard cannot go on by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stall {
-    /// Retention has deleted records that were not read: `[from, low)` is lost.
-    RetentionOverrun {
-        /// The first that was not read.
-        from: NextOffset,
-        /// The first that is still there.
-        low: NextOffset,
-    },
-    /// The log ends below what was read: it was truncated, or the topic recreated.
-    Truncated {
-        /// Everything below was read.
-        next: NextOffset,
-        /// Where the log ends.
-        high: NextOffset,
-    },
-    /// Another record stands where the last one read had been.
-    Diverged(Diverged),
-    /// The store's shard follows another contract than the configuration says.
-    OtherContract {
-        /// The store's.
-        stored: Contract,
-        /// The configuration's.
-        configured: Contract,
-    },
-    /// A checkpoint cannot be read, and none before it can stand in.
-    Unreadable(String),
-}
-
-impl Stall {
-    /// The reason without its particulars.
-    pub fn reason(&self) -> StallReason {
-        match self {
-            Self::RetentionOverrun { .. } => StallReason::RetentionOverrun,
-            Self::Truncated { .. } => StallReason::Truncated,
-            Self::Diverged(_) => StallReason::Diverged,
-            Self::OtherContract { .. } => StallReason::OtherContract,
-            Self::Unreadable(_) => StallReason::Unreadable,
-        }
-    }
-}
-
-impl fmt::Display for Stall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RetentionOverrun { from, low } => write!(
-                f,
-                "retention deleted the records of offsets [{from}, {low}) before they were read"
-            ),
-            Self::Truncated { next, high } => write!(
-                f,
-                "the log ends at offset {high}, but had been read up to {next}: it was truncated \
-                 or the topic was recreated"
-            ),
-            Self::Diverged(diverged) => diverged.fmt(f),
-            Self::OtherContract { stored, configured } => write!(
-                f,
-                "the store holds it under the contract `{stored}`, the configuration says \
-                 `{configured}`"
-            ),
-            Self::Unreadable(why) => f.write_str(why),
-        }
-    }
-}
 
 /// Why a claim did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -145,16 +83,10 @@ pub struct Claimed {
 /// A shard that was claimed, ready to be given to its worker.
 #[derive(Debug)]
 pub struct ClaimedShard {
-    /// Which.
-    pub id: ShardId,
+    /// How it stands.
+    pub standing: Standing,
     /// The fold, with an empty window.
     pub fold: Shard,
-    /// What else its checkpoint holds.
-    pub caught_up_at: Option<Timestamp>,
-    /// Where the log began when it no longer held the beginning of the window.
-    pub window_cut: Option<NextOffset>,
-    /// Decisions adopted.
-    pub decisions: Vec<(NextOffset, DecisionId)>,
     /// Where to read from: below `next_offset` where the window is rebuilt.
     pub resume_from: NextOffset,
     /// How many offsets of the window retention has deleted.
@@ -178,63 +110,145 @@ pub struct ClaimContext {
     pub topics: Arc<BTreeMap<String, (Contract, Start)>>,
 }
 
+/// The life of a partition's shard that goes on.
+struct Life {
+    id: ShardId,
+    /// Its newest checkpoint; `None` before its first.
+    found: Option<(Newest, Checkpoint)>,
+    /// Where an operator let it begin, if it is not the first life.
+    begins: Option<RestartFrom>,
+}
+
 impl ClaimContext {
     /// Claims the shard of a partition.
     ///
     /// # Errors
     /// Where the shard cannot go on, or somebody who is needed does not answer.
     pub async fn claim(&self, tp: TopicPartition) -> Result<Claimed, ClaimError> {
-        let id = ShardId::kafka(Arc::clone(&tp.topic), tp.partition);
-        let (contract, start) = self.topics[&*tp.topic];
-        let shard_chain = self.store.chain(&id);
         for _ in 0..CLAIM_TRIES {
-            let newest = shard_chain.newest().await?;
+            let life = self.life(&tp).await?;
             // Asked after the chain was read: what was read before may be older than the checkpoint.
+            let topic_id = self.cluster.topic_id(&tp.topic).await?;
             let range = self.cluster.log_range(&tp).await?;
-            let mut checkpoint = if let Some(newest) = &newest {
-                Checkpoint::read(&id, newest)?
-            } else {
-                self.refuse_lost_chain(&id).await?;
-                self.first(&id, contract, start, range).await?
-            };
-            if let Err(stall) = check_continues(&checkpoint.state, contract, range) {
-                self.record_stall(&tp, &stall).await;
-                return Err(ClaimError::Stalled(stall));
-            }
-            let fold = self.resume(&mut checkpoint, range.low).await?;
-            let payload = Bytes::from(format::encode(&checkpoint));
-            if let Some(tip) = shard_chain.claim(newest.as_ref(), payload).await? {
-                return Ok(claimed(tip, checkpoint, fold, range.low));
+            if let Some(claimed) = self.claim_life(life, topic_id, range).await? {
+                return Ok(claimed);
             }
         }
         Err(ClaimError::Raced)
+    }
+
+    /// Claims one life; `None` if another instance was faster, or if the life has ended and the next
+    /// is to be claimed.
+    async fn claim_life(
+        &self,
+        life: Life,
+        topic_id: Option<TopicId>,
+        range: LogRange,
+    ) -> Result<Option<Claimed>, ClaimError> {
+        let Life { id, found, begins } = life;
+        let (newest, mut checkpoint) = match found {
+            Some((newest, checkpoint)) => (Some(newest), checkpoint),
+            None => (None, self.first(&id, begins, range).await?),
+        };
+        let shard_chain = self.store.chain(&id);
+        adopt(&mut checkpoint, &decisions::about(&self.store, &id).await?);
+        if checkpoint.phase == Phase::Closed {
+            let payload = Bytes::from(format::encode(&checkpoint));
+            shard_chain.claim(newest.as_ref(), payload).await?;
+            return Ok(None);
+        }
+        let (contract, _) = self.topics[&*id.topic];
+        if let Err(stall) = check_continues(&checkpoint, contract, topic_id, range) {
+            checkpoint.phase = stall.phase();
+            self.write_stall(checkpoint, newest.as_ref()).await;
+            return Err(ClaimError::Stalled(stall));
+        }
+        checkpoint.phase = Phase::Running;
+        checkpoint.topic_id = topic_id.or(checkpoint.topic_id);
+        let place = shard_chain.place_of_claim(newest.as_ref())?;
+        let folded =
+            segments::fold_together(&self.store, &id, &mut checkpoint.state, place).await?;
+        segments::put(&self.store, &id, &folded).await?;
+        let fold = self.resume(&mut checkpoint, range.low).await?;
+        let payload = Bytes::from(format::encode(&checkpoint));
+        let claimed = shard_chain.claim(newest.as_ref(), payload).await?;
+        Ok(claimed.map(|tip| Claimed::new(tip, checkpoint.with(()), fold, range.low)))
+    }
+
+    /// The newest life of a partition's shard: the first that is not closed.
+    async fn life(&self, tp: &TopicPartition) -> Result<Life, ClaimError> {
+        let mut id = ShardId::kafka(Arc::clone(&tp.topic), tp.partition);
+        let mut begins = None;
+        loop {
+            let found = self.store.newest_checkpoint(&id).await?;
+            match found {
+                Some((_, closed)) if closed.phase == Phase::Closed => {
+                    begins = self.restart_of(&closed).await?;
+                    id = id.next_incarnation();
+                }
+                found => return Ok(Life { id, found, begins }),
+            }
+        }
+    }
+
+    /// Where the life after a closed one begins: what the decision said that closed it.
+    async fn restart_of(&self, closed: &Checkpoint) -> Result<Option<RestartFrom>, ClaimError> {
+        let decisions = decisions::about(&self.store, &closed.id).await?;
+        let adopted = |found: &&decisions::Found| {
+            closed.decisions.iter().any(|adopted| adopted.id == found.id)
+        };
+        let restart = |found: &decisions::Found| match found.recorded.decision {
+            Decision::Restart { from } => Some(from),
+            _ => None,
+        };
+        Ok(decisions.iter().filter(adopted).rev().find_map(restart))
     }
 
     /// Writes into the shard's newest checkpoint that it is stalled, for the publisher and whoever
     /// comes next, unless it says so. If that fails the shard is stalled all the same.
     pub async fn record_stall(&self, tp: &TopicPartition, stall: &Stall) {
-        let id = ShardId::kafka(Arc::clone(&tp.topic), tp.partition);
-        if let Err(error) = self.write_stall(&id, stall).await {
-            warn!(shard = %id, error = %chain(&error), "the ledger does not show the stall");
+        match self.life(tp).await {
+            Ok(Life { found: Some((newest, mut checkpoint)), .. }) => {
+                checkpoint.phase = stall.phase();
+                self.write_stall(checkpoint, Some(&newest)).await;
+            }
+            Ok(Life { found: None, .. }) => {}
+            Err(error) => complain(tp, &error),
         }
     }
 
-    async fn write_stall(&self, id: &ShardId, stall: &Stall) -> Result<(), ClaimError> {
-        let shard_chain = self.store.chain(id);
-        let phase = Phase::Stalled(stall.reason());
-        for _ in 0..CLAIM_TRIES {
-            let Some(newest) = shard_chain.newest().await? else { return Ok(()) };
-            let mut checkpoint = Checkpoint::read(id, &newest)?;
-            if checkpoint.phase == phase {
+    /// Looks after the shard of a partition that its topic does not have any more, which the group
+    /// therefore gives to nobody: has it say so, or closes it if an operator decided that.
+    pub async fn settle_gone(&self, tp: &TopicPartition, partitions: i32) {
+        let settled = async {
+            let Life { id, found: Some((newest, mut checkpoint)), .. } = self.life(tp).await?
+            else {
                 return Ok(());
+            };
+            adopt(&mut checkpoint, &decisions::about(&self.store, &id).await?);
+            if checkpoint.phase != Phase::Closed {
+                checkpoint.phase = Stall::PartitionGone { partitions }.phase();
             }
-            checkpoint.phase = phase;
-            let payload = Bytes::from(format::encode(&checkpoint));
-            if shard_chain.claim(Some(&newest), payload).await?.is_some() {
-                return Ok(());
-            }
+            self.write_stall(checkpoint, Some(&newest)).await;
+            Ok::<(), ClaimError>(())
+        };
+        if let Err(error) = settled.await {
+            complain(tp, &error);
         }
-        Err(ClaimError::Raced)
+    }
+
+    /// Claims a chain for a checkpoint that says that the shard is stalled, unless the newest object
+    /// says the same. Whoever is faster finds the stall by itself.
+    async fn write_stall(&self, stalled: Checkpoint, newest: Option<&Newest>) {
+        // A shard that stalls before its first checkpoint has nothing that a reader could miss.
+        let Some(newest) = newest else { return };
+        let payload = Bytes::from(format::encode(&stalled));
+        if payload == newest.payload {
+            return;
+        }
+        if let Err(error) = self.store.chain(&stalled.id).claim(Some(newest), payload).await {
+            complain(&stalled.id, &error);
+        }
     }
 
     /// Resumes a checkpoint's state under the rules of this instance, and brings the checkpoint up
@@ -250,75 +264,70 @@ impl ClaimContext {
         let (rules_id, rules) = &self.rules;
         shard.adopt(*rules_id, Arc::clone(rules));
         checkpoint.state = shard.state().clone();
-        checkpoint.phase = Phase::Running;
         if shard.state().window_begin().is_some_and(|begin| NextOffset::from(begin) < low) {
             checkpoint.window_cut = Some(low);
         }
         Ok(shard)
     }
 
-    /// A shard without any checkpoint must not have been published: its chain would be lost, and
-    /// beginning anew would take back what readers were shown.
-    async fn refuse_lost_chain(&self, id: &ShardId) -> Result<(), ClaimError> {
-        let Some(entry) = published_entry(&self.store, id).await? else { return Ok(()) };
-        let stall = Stall::Unreadable(format!(
-            "its checkpoints are gone, but offsets up to {} were published; restore the folder {}",
-            entry.next_offset.unwrap_or_default(),
-            id.prefix()
-        ));
-        Err(ClaimError::Stalled(stall))
-    }
-
-    /// A shard that nobody has read before.
+    /// A life that nobody has read before. One that was published must have a checkpoint: its chain
+    /// would be lost, and beginning anew would take back what readers were shown.
     async fn first(
         &self,
         id: &ShardId,
-        contract: Contract,
-        start: Start,
+        begins: Option<RestartFrom>,
         LogRange { low, high }: LogRange,
     ) -> Result<Checkpoint, ClaimError> {
-        let first = match start {
-            Start::Earliest => low,
-            Start::Latest => {
+        if let Some(entry) = published_entry(&self.store, id).await? {
+            let stall = Stall::Unreadable(format!(
+                "its checkpoints are gone, but offsets up to {} were published; restore the folder {}",
+                entry.next_offset.unwrap_or_default(),
+                id.prefix()
+            ));
+            return Err(ClaimError::Stalled(stall));
+        }
+        let (contract, start) = self.topics[&*id.topic];
+        let first = match (begins, start) {
+            (Some(RestartFrom::Latest), _) => high,
+            (Some(RestartFrom::Offset(offset)), _) => NextOffset::new(offset),
+            (Some(RestartFrom::Earliest), _) | (None, Start::Earliest) => low,
+            (None, Start::Latest) => {
                 let starts = self.store.starts(&id.topic).await?.unwrap_or_default();
                 starts.get(&id.partition).map_or(low, |start| NextOffset::new(*start))
             }
         };
         let state = ShardState::new(contract, first.min(high), self.rules.0);
-        Ok(Checkpoint {
-            id: id.clone(),
-            phase: Phase::Running,
-            caught_up_at: None,
-            window_cut: None,
-            decisions: Vec::new(),
-            state,
-        })
+        Ok(Standing::new(id.clone()).with(state))
     }
 }
 
-fn claimed(tip: Tip, checkpoint: Checkpoint, fold: Shard, low: NextOffset) -> Claimed {
-    let wanted = fold.state().resume_from();
-    let shard = Box::new(ClaimedShard {
-        id: checkpoint.id,
-        caught_up_at: checkpoint.caught_up_at,
-        window_cut: checkpoint.window_cut,
-        decisions: checkpoint.decisions,
-        resume_from: wanted.max(low),
-        window_lost: wanted.distance_to(low),
-        fold,
-    });
-    Claimed { tip, shard }
+impl Claimed {
+    fn new(tip: Tip, standing: Standing, fold: Shard, low: NextOffset) -> Self {
+        let wanted = fold.state().resume_from();
+        let (resume_from, window_lost) = (wanted.max(low), wanted.distance_to(low));
+        Self { tip, shard: Box::new(ClaimedShard { standing, fold, resume_from, window_lost }) }
+    }
 }
 
-/// Whether the log still holds what follows a state: `low ≤ next ≤ high`.
+fn complain(shard: impl std::fmt::Display, error: &dyn std::error::Error) {
+    warn!(%shard, error = %chain(error), "the ledger does not show the stall");
+}
+
+/// Whether the log still is the one that was read, and holds what follows: `low ≤ next ≤ high`.
 fn check_continues(
-    state: &ShardState,
+    Checkpoint { state, topic_id: was, .. }: &Checkpoint,
     configured: Contract,
+    is: Option<TopicId>,
     LogRange { low, high }: LogRange,
 ) -> Result<(), Stall> {
     let next = state.ledger.next;
     if state.contract != configured {
         return Err(Stall::OtherContract { stored: state.contract, configured });
+    }
+    if let (Some(was), Some(is)) = (*was, is)
+        && was != is
+    {
+        return Err(Stall::Recreated { was, is });
     }
     if next < low {
         return Err(Stall::RetentionOverrun { from: next, low });
@@ -333,19 +342,42 @@ fn check_continues(
 mod tests {
     use super::*;
 
+    fn id(number: u128) -> TopicId {
+        TopicId::new(number).expect("not zero")
+    }
+
     #[track_caller]
-    fn check(next: i64, low: i64, high: i64, expect: Option<&str>) {
+    fn check(
+        next: i64,
+        low: i64,
+        high: i64,
+        ids: (Option<u128>, Option<u128>),
+        expect: Option<&str>,
+    ) {
         let state = ShardState::new(Contract::Parcel, NextOffset::new(next), RulesId::of(b""));
+        let mut checkpoint = Standing::new(ShardId::kafka("parcel.events", 0)).with(state);
+        checkpoint.topic_id = ids.0.map(id);
         let range = LogRange { low: NextOffset::new(low), high: NextOffset::new(high) };
-        let stall = check_continues(&state, Contract::Parcel, range).err();
+        let stall = check_continues(&checkpoint, Contract::Parcel, ids.1.map(id), range).err();
         assert_eq!(stall.as_ref().map(|stall| stall.reason().as_str()), expect);
     }
 
     #[test]
     fn a_shard_goes_on_only_within_its_log() {
-        check(5, 5, 5, None);
-        check(5, 0, 9, None);
-        check(5, 6, 9, Some("retention_overrun"));
-        check(5, 0, 4, Some("truncated"));
+        let unknown = (None, None);
+        check(5, 5, 5, unknown, None);
+        check(5, 0, 9, unknown, None);
+        check(5, 6, 9, unknown, Some("retention_overrun"));
+        check(5, 0, 4, unknown, Some("truncated"));
+    }
+
+    #[test]
+    fn a_shard_goes_on_only_in_the_life_of_its_topic() {
+        check(5, 0, 9, (Some(1), Some(1)), None);
+        check(5, 0, 9, (Some(1), Some(2)), Some("recreated"));
+        check(5, 0, 4, (Some(1), Some(2)), Some("recreated"));
+        // Checkpoints of older versions, and brokers of older ones, know no ids.
+        check(5, 0, 9, (None, Some(2)), None);
+        check(5, 0, 9, (Some(1), None), None);
     }
 }

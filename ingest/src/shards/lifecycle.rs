@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use postroad_aggregate::seal::Segment;
 use postroad_aggregate::shard::Diverged;
 use postroad_schemas::units::NextOffset;
 
-use super::claim::{Claimed, ClaimedShard, Stall};
+use super::claim::{Claimed, ClaimedShard};
+use super::stall::Stall;
 use crate::checkpoint::chain::{Pending, Tip};
+use crate::checkpoint::envelope::{Epoch, Seq};
+use crate::checkpoint::{ShardId, segments};
+use crate::source::TopicId;
 use crate::source::kafka::{Generation, Signal, TopicPartition};
 
 /// How long to wait before claiming again after a failure; doubled with each up to the maximum.
@@ -41,6 +46,21 @@ pub enum Event {
     Frozen(Option<Frozen>),
     /// The put landed; this is the new end of the chain.
     Committed(Tip),
+    /// The brokers did not say in time that the log is still the one that was read, so nothing was put.
+    Unconfirmed(Tip),
+    /// The topic was made anew since: what was frozen may be of another log, and nothing was put.
+    Recreated,
+    /// The store did not take the segments, so nothing was put.
+    SegmentsFailed {
+        /// The end of the chain.
+        tip: Tip,
+        /// What is still to be written.
+        frozen: Frozen,
+        /// What the store said.
+        error: String,
+    },
+    /// An operator has decided something about the shard.
+    Decided,
     /// Somebody else owns the chain.
     Fenced(String),
     /// The store does not say whether the put landed.
@@ -61,6 +81,12 @@ pub struct Frozen {
     pub payload: Bytes,
     /// Everything below is in it.
     pub next_offset: NextOffset,
+    /// What has to be stored before it, since it lists them.
+    pub segments: Vec<segments::Encoded>,
+    /// Every segment that it lists.
+    pub listed: Vec<Segment>,
+    /// The life of the topic that its records are of, where that is known.
+    pub topic_id: Option<TopicId>,
 }
 
 /// Something to be done for a shard.
@@ -70,15 +96,21 @@ pub enum Effect {
     Claim(Duration),
     /// Give it to its worker, then read from where it resumes.
     Load(Box<ClaimedShard>),
-    /// Write the next object of its chain.
+    /// Write the next object of its chain, after a while.
     Commit {
+        /// Whose.
+        shard: ShardId,
         /// The end of the chain.
         tip: Tip,
-        /// The object's payload.
-        payload: Bytes,
+        /// What the object holds.
+        frozen: Frozen,
+        /// How long to wait.
+        after: Duration,
     },
     /// Go on with a put that was left unresolved, after a while.
     Resume {
+        /// Whose.
+        shard: ShardId,
         /// The put.
         pending: Box<Pending>,
         /// How long to wait.
@@ -88,6 +120,8 @@ pub enum Effect {
     CommitGroupOffset(NextOffset),
     /// Have the store, and the log, say that it is stalled.
     RecordStall(Stall),
+    /// Have the worker freeze it again though nothing has changed.
+    Thaw,
     /// Have the worker forget it.
     Drop,
     /// Have the poll thread stop reading it; it answers with a signal.
@@ -118,10 +152,13 @@ struct Owned {
     state: State,
 }
 
+/// A shard that is due for a checkpoint, and where that will stand.
+pub type Due = (TopicPartition, Generation, (Epoch, Seq));
+
 #[derive(Debug)]
 enum State {
     Loading { failure: Option<String> },
-    Running(Writing),
+    Running { shard: ShardId, writing: Writing },
     Stalled(Stall),
 }
 
@@ -139,6 +176,8 @@ enum Writing {
         next_offset: NextOffset,
         error: String,
     },
+    /// Between two of these, within one step.
+    Taken,
 }
 
 /// The shards of one instance.
@@ -176,33 +215,38 @@ impl Lifecycle {
     /// shard would fence the one who does.
     pub fn awaits_claim(&self, tp: &TopicPartition, generation: Generation) -> bool {
         self.shards.get(tp).is_some_and(|owned| {
-            owned.generation == generation && !matches!(owned.state, State::Running(_))
+            owned.generation == generation && !matches!(owned.state, State::Running { .. })
         })
     }
 
     /// A checkpoint is due: every running shard that is not being written is to be frozen.
-    pub fn freeze_all(&mut self) -> Vec<(TopicPartition, Generation)> {
+    pub fn freeze_all(&mut self) -> Vec<Due> {
         let mut due = Vec::new();
         for (tp, owned) in &mut self.shards {
-            if owned.begin_freezing() {
-                due.push((tp.clone(), owned.generation));
+            if let Some(place) = owned.begin_freezing() {
+                due.push((tp.clone(), owned.generation, place));
             }
         }
         due
     }
 
+    /// The generation of a shard, if this instance owns it.
+    pub fn generation(&self, tp: &TopicPartition) -> Option<Generation> {
+        self.shards.get(tp).map(|owned| owned.generation)
+    }
+
     /// Whether nothing is being written.
     pub fn is_settled(&self) -> bool {
         self.shards.values().all(|owned| {
-            !matches!(&owned.state, State::Running(writing) if !matches!(writing, Writing::Nothing(_)))
+            !matches!(&owned.state, State::Running { writing, .. } if !matches!(writing, Writing::Nothing(_)))
         })
     }
 
     /// Whether the store leaves a put unresolved: then nothing more ought to be read.
     pub fn is_store_failing(&self) -> bool {
-        self.shards
-            .values()
-            .any(|owned| matches!(owned.state, State::Running(Writing::Unresolved { .. })))
+        self.shards.values().any(|owned| {
+            matches!(owned.state, State::Running { writing: Writing::Unresolved { .. }, .. })
+        })
     }
 
     /// Every shard with its state.
@@ -218,13 +262,14 @@ impl Owned {
             Event::Signal { next, signal } => self.signal(next, &signal),
             // A claim that was made for a state which is over is void: the put fences nobody but us.
             Event::Claimed(_) | Event::ClaimFailed(_) | Event::ClaimStalled(_)
-                if matches!(self.state, State::Running(_)) =>
+                if matches!(self.state, State::Running { .. }) =>
             {
                 Vec::new()
             }
             Event::Claimed(claimed) => {
                 let Claimed { shard, tip } = *claimed;
-                self.state = State::Running(Writing::Nothing(tip));
+                let id = shard.standing.id.clone();
+                self.state = State::Running { shard: id, writing: Writing::Nothing(tip) };
                 vec![Effect::Load(shard)]
             }
             Event::ClaimFailed(failure) => {
@@ -241,12 +286,17 @@ impl Owned {
                 self.state = State::Stalled(stall.clone());
                 vec![Effect::Drop, Effect::Unassign, Effect::RecordStall(stall)]
             }
-            Event::Frozen(_) | Event::Committed(_) | Event::Unresolved { .. } => {
-                self.checkpoint(event)
-            }
+            Event::Frozen(_)
+            | Event::Committed(_)
+            | Event::Unresolved { .. }
+            | Event::Unconfirmed(_)
+            | Event::SegmentsFailed { .. } => self.checkpoint(event),
+            Event::Decided => self.claim_anew(),
             // Its own stall, written into the chain, fences a put that was under way.
-            Event::Fenced(_) if matches!(self.state, State::Stalled(_)) => Vec::new(),
-            Event::Fenced(_) => {
+            Event::Fenced(_) | Event::Recreated if matches!(self.state, State::Stalled(_)) => {
+                Vec::new()
+            }
+            Event::Fenced(_) | Event::Recreated => {
                 self.failures += 1;
                 self.state = State::Loading { failure: None };
                 vec![Effect::Drop, Effect::Unassign]
@@ -266,65 +316,97 @@ impl Owned {
         vec![Effect::Drop, Effect::Claim(backoff(self.failures))]
     }
 
-    fn begin_freezing(&mut self) -> bool {
-        let placeholder = State::Loading { failure: None };
-        let (state, begun) = match std::mem::replace(&mut self.state, placeholder) {
-            State::Running(Writing::Nothing(tip)) => (State::Running(Writing::Freezing(tip)), true),
-            other => (other, false),
-        };
-        self.state = state;
-        begun
+    /// A new claim is to adopt what was decided.
+    fn claim_anew(&mut self) -> Vec<Effect> {
+        match self.state {
+            // A claim is on its way.
+            State::Loading { .. } => Vec::new(),
+            State::Stalled(_) => {
+                self.state = State::Loading { failure: None };
+                vec![Effect::Claim(Duration::ZERO)]
+            }
+            State::Running { .. } => {
+                self.state = State::Loading { failure: None };
+                vec![Effect::Drop, Effect::Unassign]
+            }
+        }
+    }
+
+    /// Where the checkpoint of a freeze that begins now will stand; `None` while one is being written.
+    fn begin_freezing(&mut self) -> Option<(Epoch, Seq)> {
+        let State::Running { writing, .. } = &mut self.state else { return None };
+        let Writing::Nothing(tip) = writing else { return None };
+        let place = (tip.epoch(), tip.seq().next()?);
+        let idle = std::mem::replace(writing, Writing::Taken);
+        if let Writing::Nothing(tip) = idle {
+            *writing = Writing::Freezing(tip);
+        }
+        Some(place)
     }
 
     fn checkpoint(&mut self, event: Event) -> Vec<Effect> {
-        let placeholder = State::Loading { failure: None };
-        let writing = match std::mem::replace(&mut self.state, placeholder) {
-            State::Running(writing) => writing,
-            other => {
-                self.state = other;
-                return Vec::new();
-            }
-        };
-        let (writing, effects) = self.write(writing, event);
-        self.state = State::Running(writing);
+        let State::Running { shard, writing } = &mut self.state else { return Vec::new() };
+        let before = std::mem::replace(writing, Writing::Taken);
+        let (after, effects) = write(shard, &mut self.failures, before, event);
+        *writing = after;
         effects
-    }
-
-    fn write(&mut self, writing: Writing, event: Event) -> (Writing, Vec<Effect>) {
-        match (writing, event) {
-            (Writing::Freezing(tip), Event::Frozen(None)) => (Writing::Nothing(tip), Vec::new()),
-            (Writing::Freezing(tip), Event::Frozen(Some(frozen))) => {
-                let commit = Effect::Commit { tip, payload: frozen.payload };
-                (Writing::Putting(frozen.next_offset), vec![commit])
-            }
-            (
-                Writing::Putting(next_offset) | Writing::Unresolved { next_offset, .. },
-                Event::Committed(tip),
-            ) => {
-                self.failures = 0;
-                (Writing::Nothing(tip), vec![Effect::CommitGroupOffset(next_offset)])
-            }
-            (
-                Writing::Putting(next_offset) | Writing::Unresolved { next_offset, .. },
-                Event::Unresolved { pending, error },
-            ) => {
-                self.failures += 1;
-                let resume = Effect::Resume { pending, after: backoff(self.failures) };
-                (Writing::Unresolved { next_offset, error }, vec![resume])
-            }
-            (writing, _) => (writing, Vec::new()),
-        }
     }
 
     fn phase(&self) -> ShardPhase {
         match &self.state {
             State::Loading { failure } => ShardPhase::Loading { failure: failure.clone() },
-            State::Running(Writing::Unresolved { error, .. }) => {
+            State::Running { writing: Writing::Unresolved { error, .. }, .. } => {
                 ShardPhase::Running { unresolved: Some(error.clone()) }
             }
-            State::Running(_) => ShardPhase::Running { unresolved: None },
+            State::Running { .. } => ShardPhase::Running { unresolved: None },
             State::Stalled(stall) => ShardPhase::Stalled(stall.clone()),
         }
+    }
+}
+
+/// The next step of writing a checkpoint.
+fn write(
+    shard: &ShardId,
+    failures: &mut u32,
+    writing: Writing,
+    event: Event,
+) -> (Writing, Vec<Effect>) {
+    match (writing, event) {
+        (Writing::Freezing(tip), Event::Frozen(None)) => (Writing::Nothing(tip), Vec::new()),
+        (Writing::Freezing(tip), Event::Frozen(Some(frozen))) => {
+            let writing = Writing::Putting(frozen.next_offset);
+            let (shard, after) = (shard.clone(), Duration::ZERO);
+            (writing, vec![Effect::Commit { shard, tip, frozen, after }])
+        }
+        (
+            Writing::Putting(next_offset) | Writing::Unresolved { next_offset, .. },
+            Event::Committed(tip),
+        ) => {
+            *failures = 0;
+            (Writing::Nothing(tip), vec![Effect::CommitGroupOffset(next_offset)])
+        }
+        (Writing::Putting(_) | Writing::Unresolved { .. }, Event::Unconfirmed(tip)) => {
+            (Writing::Nothing(tip), vec![Effect::Thaw])
+        }
+        (
+            Writing::Putting(next_offset) | Writing::Unresolved { next_offset, .. },
+            Event::SegmentsFailed { tip, frozen, error },
+        ) => {
+            *failures += 1;
+            let (shard, after) = (shard.clone(), backoff(*failures));
+            let again = Effect::Commit { shard, tip, frozen, after };
+            (Writing::Unresolved { next_offset, error }, vec![again])
+        }
+        (
+            Writing::Putting(next_offset) | Writing::Unresolved { next_offset, .. },
+            Event::Unresolved { pending, error },
+        ) => {
+            *failures += 1;
+            let (shard, after) = (shard.clone(), backoff(*failures));
+            let resume = Effect::Resume { shard, pending, after };
+            (Writing::Unresolved { next_offset, error }, vec![resume])
+        }
+        (writing, _) => (writing, Vec::new()),
     }
 }
 

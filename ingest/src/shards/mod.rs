@@ -24,4 +24,5 @@
 
 pub mod claim;
 pub mod lifecycle;
+pub mod stall;
 pub mod worker;

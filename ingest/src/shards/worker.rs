@@ -10,13 +10,14 @@ use bytes::Bytes;
 use postroad_aggregate::days::ShardClock;
 use postroad_aggregate::invariants::{Invariant, Violation};
 use postroad_aggregate::shard::{Diverged, Record, Resumption, Step};
-use postroad_schemas::units::{NextOffset, Offset, Span, Timestamp};
+use postroad_schemas::units::{BusinessDay, NextOffset, Offset, Span, Timestamp};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{info, warn};
 
 use super::claim::ClaimedShard;
 use super::lifecycle::{Event, Frozen};
-use crate::checkpoint::{Checkpoint, Phase, format};
+use crate::checkpoint::envelope::{Epoch, Seq};
+use crate::checkpoint::{format, segments};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::source::kafka::{Batch, Generation, TopicPartition};
@@ -36,7 +37,16 @@ pub enum ToWorker {
     /// Fold these records.
     Batch(Batch),
     /// Encode the state for a checkpoint, if it changed.
-    Freeze(TopicPartition, Generation),
+    Freeze {
+        /// Which partition.
+        tp: TopicPartition,
+        /// Under which assignment.
+        generation: Generation,
+        /// Where the checkpoint will stand.
+        place: (Epoch, Seq),
+    },
+    /// The frozen state was not written: freeze it again though nothing has changed.
+    Thaw(TopicPartition, Generation),
     /// The brokers say that the log ends here, as of a moment. Only this moves a shard's clock beyond
     /// its watermark: an end of partition that was delivered may have waited in a queue.
     LogEnd {
@@ -72,6 +82,8 @@ pub struct WorkerContext {
     pub status: Status,
     /// How long after its end a day can be complete.
     pub grace: Span,
+    /// How many days before the shard's own day stay in its state.
+    pub open_days: u32,
     /// The consumer's clock.
     pub clock: Clock,
 }
@@ -145,8 +157,11 @@ struct Owned {
     metrics: ShardMetrics,
     /// Records taken in this generation, to be compared with the poll thread's count.
     taken: u64,
-    /// The state as of the last freeze: its boundary, and the day that its clock released.
-    frozen: (NextOffset, i32),
+    /// The state as of the last freeze: its boundary, and the day that its clock released. `None` where
+    /// that was not written.
+    frozen: Option<(NextOffset, i32)>,
+    /// The shard's own day when old days were last sealed.
+    sealed_on: Option<BusinessDay>,
     /// Whether nothing has come since the end of the log.
     at_end: bool,
 }
@@ -161,7 +176,8 @@ impl Worker {
         match message {
             ToWorker::Load { tp, generation, shard } => self.load(tp, generation, shard),
             ToWorker::Batch(batch) => self.fold(&batch),
-            ToWorker::Freeze(tp, generation) => self.freeze(tp, generation),
+            ToWorker::Freeze { tp, generation, place } => self.freeze(tp, generation, place),
+            ToWorker::Thaw(tp, generation) => self.thaw(&tp, generation),
             ToWorker::LogEnd { tp, end, asked_at } => self.log_end(&tp, end, asked_at),
             ToWorker::Drop(tp) => self.drop_shard(&tp),
             ToWorker::Stop => return false,
@@ -175,7 +191,8 @@ impl Worker {
             generation,
             metrics: self.context.metrics.shard(&tp),
             taken: 0,
-            frozen: (claimed.fold.state().ledger.next, released(clock, self.context.grace)),
+            frozen: Some((claimed.fold.state().ledger.next, released(clock, self.context.grace))),
+            sealed_on: None,
             at_end: false,
             claimed,
         };
@@ -207,20 +224,27 @@ impl Worker {
         }
     }
 
-    fn freeze(&mut self, tp: TopicPartition, generation: Generation) {
+    fn freeze(&mut self, tp: TopicPartition, generation: Generation, place: (Epoch, Seq)) {
         let Some(owned) = self.shards.get_mut(&tp).filter(|o| o.generation == generation) else {
             return;
         };
-        match owned.freeze(self.context.grace) {
+        match owned.freeze(&self.context, place) {
             Ok(frozen) => self.tell(tp, generation, Event::Frozen(frozen)),
             Err(violation) => self.broken(tp, violation),
+        }
+    }
+
+    fn thaw(&mut self, tp: &TopicPartition, generation: Generation) {
+        if let Some(owned) = self.shards.get_mut(tp).filter(|o| o.generation == generation) {
+            owned.frozen = None;
         }
     }
 
     fn log_end(&mut self, tp: &TopicPartition, end: NextOffset, asked_at: Timestamp) {
         let Some(owned) = self.shards.get_mut(tp) else { return };
         if owned.at_end && owned.claimed.fold.state().ledger.next == end {
-            owned.claimed.caught_up_at = owned.claimed.caught_up_at.max(Some(asked_at));
+            let standing = &mut owned.claimed.standing;
+            standing.caught_up_at = standing.caught_up_at.max(Some(asked_at));
             self.context.status.progress(tp, owned.progress());
         }
     }
@@ -268,26 +292,41 @@ impl Owned {
     }
 
     /// The checkpoint to be written, if there is anything new in it.
-    fn freeze(&mut self, grace: Span) -> Result<Option<Frozen>, Violation> {
-        let state = self.claimed.fold.state();
-        let next_offset = state.ledger.next;
-        let reached = (next_offset, released(clock_of(&self.claimed), grace));
-        if reached == self.frozen {
+    fn freeze(
+        &mut self,
+        context: &WorkerContext,
+        place: (Epoch, Seq),
+    ) -> Result<Option<Frozen>, Violation> {
+        let next_offset = self.claimed.fold.state().ledger.next;
+        let reached = (next_offset, released(clock_of(&self.claimed), context.grace));
+        if self.frozen == Some(reached) {
             return Ok(None);
         }
+        let segments = self.seal(context.open_days, place);
+        let state = self.claimed.fold.state();
         state.check()?;
         let begin = state.window_begin().map(NextOffset::from);
-        self.claimed.window_cut = self.claimed.window_cut.filter(|cut| begin < Some(*cut));
-        let checkpoint = Checkpoint {
-            id: self.claimed.id.clone(),
-            phase: Phase::Running,
-            caught_up_at: self.claimed.caught_up_at,
-            window_cut: self.claimed.window_cut,
-            decisions: self.claimed.decisions.clone(),
-            state: state.clone(),
-        };
-        self.frozen = reached;
-        Ok(Some(Frozen { payload: Bytes::from(format::encode(&checkpoint)), next_offset }))
+        let standing = &mut self.claimed.standing;
+        standing.window_cut = standing.window_cut.filter(|cut| begin < Some(*cut));
+        let payload = Bytes::from(format::encode(&standing.with(state.clone())));
+        let (listed, topic_id) = (state.sealed.clone(), standing.topic_id);
+        self.frozen = Some(reached);
+        Ok(Some(Frozen { payload, next_offset, segments, listed, topic_id }))
+    }
+
+    /// Seals what is old, once in each of the shard's own days, and dead letters when there are many.
+    fn seal(&mut self, open_days: u32, place: (Epoch, Seq)) -> Vec<segments::Encoded> {
+        let fold = &mut self.claimed.fold;
+        let today = fold.state().watermark.map(Timestamp::business_day);
+        let Some(day) = today else { return Vec::new() };
+        if self.sealed_on == today && !fold.state().has_many_dead_letters() {
+            return Vec::new();
+        }
+        self.sealed_on = today;
+        let open_days = i32::try_from(open_days).unwrap_or(i32::MAX);
+        let segments = segments::seal(&fold.take_old(day.plus_days(-open_days)), place);
+        fold.sealed(segments.iter().map(|encoded| encoded.segment));
+        segments
     }
 
     fn progress(&mut self) -> Progress {
@@ -296,7 +335,7 @@ impl Owned {
             next_offset: state.ledger.next.get(),
             gaps: state.ledger.gaps,
             watermark: state.watermark,
-            caught_up_at: self.claimed.caught_up_at,
+            caught_up_at: self.claimed.standing.caught_up_at,
             at_end: self.at_end,
             restoring: self.claimed.fold.resumption() == Resumption::Pending,
             cells: state.cells.len(),
@@ -308,7 +347,7 @@ impl Owned {
 fn clock_of(claimed: &ClaimedShard) -> ShardClock {
     ShardClock {
         watermark: claimed.fold.state().watermark,
-        caught_up_at: claimed.caught_up_at,
+        caught_up_at: claimed.standing.caught_up_at,
         closed: false,
     }
 }
@@ -324,14 +363,14 @@ fn released(clock: ShardClock, grace: Span) -> i32 {
 pub fn log_loaded(claimed: &ClaimedShard) {
     let ledger = &claimed.fold.state().ledger;
     info!(
-        shard = %claimed.id,
+        shard = %claimed.standing.id,
         next_offset = ledger.next.get(),
         resume_from = claimed.resume_from.get(),
         "claimed"
     );
     if claimed.window_lost > 0 {
         warn!(
-            shard = %claimed.id,
+            shard = %claimed.standing.id,
             offsets = claimed.window_lost,
             "retention has deleted the beginning of the dedupe window, which is shortened: \
              duplicates of events from before offset {} are not recognised",

@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod file;
+pub mod identity;
 pub mod kafka;
 
 pub use cluster::{Cluster, Consumer, LogRange, TopicId};

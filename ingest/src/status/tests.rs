@@ -3,7 +3,7 @@
 use postroad_schemas::units::NextOffset;
 
 use super::*;
-use crate::shards::claim::Stall;
+use crate::shards::stall::Stall;
 
 fn tp(partition: i32) -> TopicPartition {
     TopicPartition::new("parcel.events", partition)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use postroad_aggregate::event::IdKey;
 use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_aggregate::shard::{Resumption, Shard, ShardState, Step};
-use postroad_ingest::checkpoint::{Checkpoint, Phase, ShardId, format};
+use postroad_ingest::checkpoint::{ShardId, Standing, format};
 use postroad_schemas::units::{NextOffset, Timestamp};
 use postroad_tests::logs::WALL_CLOCK_MICROS;
 use postroad_tests::oracle::{OracleRecord, OracleRules};
@@ -174,13 +174,6 @@ fn adopt(shard: &mut Shard, rules: &OracleRules) {
 }
 
 fn through_a_checkpoint(state: &ShardState) -> ShardState {
-    let checkpoint = Checkpoint {
-        id: ShardId::kafka("t", 0),
-        phase: Phase::Running,
-        caught_up_at: None,
-        window_cut: None,
-        decisions: Vec::new(),
-        state: state.clone(),
-    };
+    let checkpoint = Standing::new(ShardId::kafka("t", 0)).with(state.clone());
     format::decode(&format::encode(&checkpoint)).expect("it was encoded just now").state
 }

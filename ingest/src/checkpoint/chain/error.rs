@@ -48,6 +48,14 @@ pub enum ChainError {
         /// What is wrong with it.
         damage: Damage,
     },
+    /// An object that is not the newest is damaged.
+    #[error("{key} is damaged: {damage}")]
+    Damaged {
+        /// The object.
+        key: Path,
+        /// What is wrong with it.
+        damage: Damage,
+    },
     /// A newer build wrote here; this one keeps its hands off.
     #[error(
         "could not use {key}: it has format version {version}, this build reads up to {FORMAT_VERSION}; upgrade"
@@ -82,7 +90,7 @@ impl ChainError {
         match self {
             Self::Store { source, .. } => Obstacle::of(source).kind(),
             Self::NoAnswer { .. } | Self::Contended { .. } => Kind::Retry,
-            Self::AllDamaged { .. } | Self::UsedUp { .. } => Kind::Data,
+            Self::AllDamaged { .. } | Self::Damaged { .. } | Self::UsedUp { .. } => Kind::Data,
             Self::Newer { .. } => Kind::Config,
         }
     }

@@ -14,8 +14,8 @@ use postroad_schemas::units::Offset;
 use postroad_tests::faulty_store::{Fault, FaultyStore, Op};
 
 use super::*;
-use crate::checkpoint::ShardId;
 use crate::checkpoint::chain::{Chain, CommitError, Pace};
+use crate::checkpoint::{ShardId, Standing};
 
 mod world;
 
@@ -66,11 +66,8 @@ impl Forge {
         let rules = Rules::with_defaults(&Codebook::liaoning());
         let state = ShardState::new(Contract::Parcel, NextOffset::new(0), RulesId::of(b""));
         let shard = Box::new(ClaimedShard {
-            id: ShardId::kafka("parcels", 0),
+            standing: Standing::new(ShardId::kafka("parcels", 0)),
             fold: Shard::resume(state, vec![Arc::new(rules)], IdKey([0; 16]), false),
-            caught_up_at: None,
-            window_cut: None,
-            decisions: Vec::new(),
             resume_from: NextOffset::new(0),
             window_lost: 0,
         });
@@ -82,6 +79,9 @@ fn frozen(next_offset: i64) -> Event {
     Event::Frozen(Some(Frozen {
         payload: Bytes::from_static(b"state"),
         next_offset: NextOffset::new(next_offset),
+        segments: Vec::new(),
+        listed: Vec::new(),
+        topic_id: None,
     }))
 }
 
@@ -98,7 +98,9 @@ fn words(effects: &[Effect]) -> String {
     let word = |effect: &Effect| match effect {
         Effect::Claim(after) => format!("claim {}", after.as_millis()),
         Effect::Load(_) => "load".to_owned(),
-        Effect::Commit { .. } => "commit".to_owned(),
+        Effect::Commit { after, .. } if after.is_zero() => "commit".to_owned(),
+        Effect::Commit { after, .. } => format!("commit {}", after.as_millis()),
+        Effect::Thaw => "thaw".to_owned(),
         Effect::Resume { after, .. } => format!("resume {}", after.as_millis()),
         Effect::CommitGroupOffset(next) => format!("tell {next}"),
         Effect::Drop => "drop".to_owned(),
@@ -164,6 +166,17 @@ impl Bench {
                 pending: Box::new(self.forge.pending()),
                 error: "no space".to_owned(),
             },
+            "unconfirmed" => Event::Unconfirmed(self.forge.tip()),
+            "recreated" => Event::Recreated,
+            "segments failed" => Event::SegmentsFailed {
+                tip: self.forge.tip(),
+                frozen: match frozen(7) {
+                    Event::Frozen(Some(frozen)) => frozen,
+                    other => panic!("{other:?}"),
+                },
+                error: "no space".to_owned(),
+            },
+            "decided" => Event::Decided,
             "diverged" => diverged(),
             other => panic!("{other}"),
         }
@@ -188,10 +201,11 @@ impl Bench {
         match self.shards.shards.get(&self.tp).map(|owned| &owned.state) {
             None => "unowned",
             Some(State::Loading { .. }) => "loading",
-            Some(State::Running(Writing::Nothing(_))) => "idle",
-            Some(State::Running(Writing::Freezing(_))) => "freezing",
-            Some(State::Running(Writing::Putting(_))) => "putting",
-            Some(State::Running(Writing::Unresolved { .. })) => "unresolved",
+            Some(State::Running { writing: Writing::Nothing(_), .. }) => "idle",
+            Some(State::Running { writing: Writing::Freezing(_), .. }) => "freezing",
+            Some(State::Running { writing: Writing::Putting(_), .. }) => "putting",
+            Some(State::Running { writing: Writing::Unresolved { .. }, .. }) => "unresolved",
+            Some(State::Running { writing: Writing::Taken, .. }) => "taken",
             Some(State::Stalled(_)) => "stalled",
         }
     }
@@ -268,6 +282,35 @@ fn a_fence_drops_the_state_and_asks_the_poll_thread_to_stop() {
     }
 }
 
+/// No checkpoint is written of a topic that the brokers do not say is still the one that was read.
+#[test]
+fn what_is_not_confirmed_is_not_written_and_frozen_again() {
+    check("putting", "unconfirmed", "thaw", "idle");
+    check("putting", "recreated", "drop, unassign", "loading");
+    let mut bench = Bench::at("putting");
+    bench.tell("recreated");
+    assert_eq!(bench.tell("requested"), "drop, claim 1000", "the claim finds the topic anew");
+}
+
+#[test]
+fn segments_that_the_store_does_not_take_are_tried_again_before_their_checkpoint() {
+    check("putting", "segments failed", "commit 500", "unresolved");
+    let mut bench = Bench::at("putting");
+    bench.tell("segments failed");
+    assert_eq!(bench.tell("segments failed"), "commit 1000");
+    assert_eq!(bench.tell("committed"), "tell 7");
+    assert_eq!(bench.state(), "idle");
+}
+
+#[test]
+fn a_decision_has_its_shard_claimed_anew() {
+    check("stalled", "decided", "claim 0", "loading");
+    check("loading", "decided", "", "loading");
+    for state in ["idle", "freezing", "putting", "unresolved"] {
+        check(state, "decided", "drop, unassign", "loading");
+    }
+}
+
 #[test]
 fn a_signal_begins_a_new_life_whatever_is_being_written() {
     for state in ["idle", "freezing", "putting", "loading"] {
@@ -324,6 +367,10 @@ fn what_another_generation_says_has_no_effect() {
         "frozen",
         "committed",
         "fenced",
+        "unconfirmed",
+        "recreated",
+        "segments failed",
+        "decided",
         "unresolved",
         "diverged",
     ];
@@ -394,8 +441,10 @@ fn the_end_of_the_chain_goes_through_the_freeze_into_the_put() {
     bench.tell("nothing new");
     bench.tell("freeze");
     let effects = bench.step(frozen(7));
-    let [Effect::Commit { tip: used, payload }] = effects.as_slice() else { panic!("{effects:?}") };
-    assert_eq!((format!("{used:?}"), &payload[..]), (tip, &b"state"[..]));
+    let [Effect::Commit { tip: used, frozen, .. }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((format!("{used:?}"), &frozen.payload[..]), (tip, &b"state"[..]));
 }
 
 #[test]
@@ -423,11 +472,14 @@ fn only_idle_shards_are_frozen_each_under_its_generation() {
     let mut bench = Bench::at("idle");
     let other = TopicPartition::new("parcels", 1);
     bench.shards.step(&other, Generation::new(5), Event::Granted);
-    assert_eq!(bench.shards.freeze_all(), [(bench.tp.clone(), Generation::new(1))]);
+    let due = |shards: &mut Lifecycle| -> Vec<_> {
+        shards.freeze_all().into_iter().map(|(tp, life, _)| (tp, life)).collect()
+    };
+    assert_eq!(due(&mut bench.shards), [(bench.tp.clone(), Generation::new(1))]);
     let claimed = Event::Claimed(Box::new(bench.forge.claimed()));
     bench.shards.step(&other, Generation::new(5), claimed);
-    assert_eq!(bench.shards.freeze_all(), [(other, Generation::new(5))]);
-    assert_eq!(bench.shards.freeze_all(), []);
+    assert_eq!(due(&mut bench.shards), [(other, Generation::new(5))]);
+    assert_eq!(due(&mut bench.shards), []);
     assert!(!bench.shards.is_settled());
 }
 

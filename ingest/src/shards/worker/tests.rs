@@ -11,9 +11,14 @@ use postroad_schemas::units::BusinessDay;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
-use crate::checkpoint::ShardId;
+use crate::checkpoint::segments::Unsealed;
+use crate::checkpoint::{ShardId, Standing};
+use crate::store::Store;
+use object_store::memory::InMemory;
+use postroad_aggregate::seal::Part;
 
 const GENERATION: Generation = Generation::new(4);
+const PLACE: (Epoch, Seq) = (Epoch::new(2), Seq::new(9));
 const SILENCE: &str = "nothing was said";
 
 fn tp() -> TopicPartition {
@@ -31,12 +36,9 @@ fn noon() -> Timestamp {
 fn claimed(state: ShardState) -> Box<ClaimedShard> {
     let rules = Arc::new(Rules::with_defaults(&Codebook::liaoning()));
     Box::new(ClaimedShard {
-        id: ShardId::kafka("parcel.events", 0),
+        standing: Standing::new(ShardId::kafka("parcel.events", 0)),
         resume_from: state.resume_from(),
         fold: Shard::resume(state, vec![rules], IdKey([1; 16]), false),
-        caught_up_at: None,
-        window_cut: None,
-        decisions: Vec::new(),
         window_lost: 0,
     })
 }
@@ -76,6 +78,7 @@ impl Bench {
             metrics: Metrics::new(),
             status: Status::default(),
             grace: Span::hours(1),
+            open_days: 45,
             clock: Clock::of(|| day(1).end()),
         };
         let mut worker = Worker::new(context);
@@ -93,7 +96,7 @@ impl Bench {
 
     /// What a freeze answers, if anything: that nothing is new, or how far the frozen state is.
     fn freeze(&mut self) -> Result<Option<i64>, &'static str> {
-        self.worker.freeze(tp(), GENERATION);
+        self.worker.freeze(tp(), GENERATION, PLACE);
         match self.said.try_recv() {
             Ok(FromWorker::Shard(_, GENERATION, Event::Frozen(frozen))) => {
                 Ok(frozen.map(|frozen| {
@@ -120,6 +123,89 @@ fn a_batch_of_another_life_is_dropped() {
 }
 
 #[test]
+fn what_was_frozen_and_not_written_is_frozen_again() {
+    let mut bench = Bench::new(new_state());
+    bench.worker.fold(&batch(GENERATION, &[0, 1], 2));
+    assert_eq!(bench.freeze(), Ok(Some(2)));
+    bench.worker.thaw(&tp(), Generation::new(3));
+    assert_eq!(bench.freeze(), Ok(None), "another life was thawed");
+    bench.worker.thaw(&tp(), GENERATION);
+    assert_eq!(bench.freeze(), Ok(Some(2)));
+}
+
+/// A batch of one event on each of these days, in their order.
+fn days(offsets_from: i64, days: &[BusinessDay]) -> Batch {
+    let mut batch = Batch::new(tp(), GENERATION);
+    for (offset, day) in (offsets_from..).zip(days) {
+        let at = day.start() + Span::hours(12);
+        let value = event(offset).replace("2021-06-01", &day.to_string());
+        batch.push(offset, Some(at.as_micros() / 1_000), Some(value.as_bytes()));
+    }
+    batch.delivered_total = u64::try_from(offsets_from).expect("small") + days.len() as u64;
+    batch
+}
+
+/// Days that are old leave the state for segments, late records open them again, and what a reader
+/// adds up is as if nothing had ever been sealed.
+#[tokio::test]
+async fn old_days_are_sealed_and_late_records_open_them_again() {
+    let mut bench = Bench::new(new_state());
+    let (old, today) = (day(1).plus_days(-100), day(1));
+    bench.worker.context.clock = Clock::of(|| day(9).end());
+    let mut sealed = Vec::new();
+    let mut freeze = |bench: &mut Bench| {
+        bench.worker.freeze(tp(), GENERATION, PLACE);
+        let Ok(FromWorker::Shard(_, _, Event::Frozen(Some(frozen)))) = bench.said.try_recv() else {
+            panic!("a state was to be frozen")
+        };
+        sealed.extend(frozen.segments.clone());
+        assert_eq!(frozen.listed.len(), sealed.len(), "every segment is listed");
+        format::decode(&frozen.payload).expect("its own bytes").state
+    };
+    bench.worker.fold(&days(0, &[old, old.plus_days(31), today]));
+    let state = freeze(&mut bench);
+    assert_eq!((state.cells.len(), state.sealed.len()), (1, 2), "one segment for each month");
+    bench.worker.fold(&days(3, &[old, old, today]));
+    let state = freeze(&mut bench);
+    assert_eq!((state.cells.len(), state.sealed.len()), (2, 2), "the old day is open again");
+    bench.worker.fold(&days(6, &[today.plus_days(1)]));
+    let state = freeze(&mut bench);
+    assert_eq!((state.cells.len(), state.sealed.len()), (2, 3), "and sealed on the next day");
+    state.check().expect("what was sealed still counts");
+    assert!(state.sealed.iter().all(|segment| segment.part != Part::DeadLetters));
+
+    let store = Store::over(Arc::new(InMemory::new()), "memory".to_owned());
+    let id = ShardId::kafka("parcel.events", 0);
+    segments::put(&store, &id, &sealed).await.expect("memory takes them");
+    let mut unsealed = Unsealed::default();
+    unsealed.update(&store, &id, &state.sealed).await.expect("they can be read");
+    let whole = unsealed.whole(&state);
+    whole.check().expect("as if nothing had been sealed");
+    let on = |day| -> i64 {
+        let cells = whole.cells.iter().filter(|(key, _)| key.day == day);
+        cells.map(|(_, cell)| cell.volume).sum()
+    };
+    assert_eq!([on(old), on(today), on(today.plus_days(1))], [3, 2, 1]);
+}
+
+/// A flood of records that cannot be used does not fill the memory.
+#[test]
+fn many_dead_letters_are_sealed_whatever_the_day() {
+    let mut bench = Bench::new(new_state());
+    bench.worker.fold(&batch(GENERATION, &[0], 1));
+    assert_eq!(bench.freeze(), Ok(Some(1)));
+    let mut flood = Batch::new(tp(), GENERATION);
+    for offset in 1..=10_001 {
+        flood.push(offset, None, Some(b"no JSON"));
+    }
+    flood.delivered_total = 10_002;
+    bench.worker.fold(&flood);
+    assert_eq!(bench.freeze(), Ok(Some(10_002)));
+    let state = bench.worker.shards[&tp()].claimed.fold.state();
+    assert_eq!((state.dead_letters.len(), state.sealed[0].records), (0, 10_001));
+}
+
+#[test]
 fn a_state_is_frozen_only_where_it_changed() {
     let mut bench = Bench::new(new_state());
     assert_eq!(bench.freeze(), Ok(None));
@@ -128,7 +214,7 @@ fn a_state_is_frozen_only_where_it_changed() {
     assert_eq!(bench.freeze(), Ok(None));
     bench.worker.fold(&batch(GENERATION, &[2], 3));
     assert_eq!(bench.freeze(), Ok(Some(3)));
-    bench.worker.freeze(tp(), Generation::new(3));
+    bench.worker.freeze(tp(), Generation::new(3), PLACE);
     assert!(bench.said.try_recv().is_err(), "another life is not answered for");
     bench.worker.drop_shard(&tp());
     assert_eq!(bench.freeze(), Err(SILENCE));

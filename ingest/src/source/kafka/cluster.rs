@@ -16,12 +16,15 @@ pub const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The brokers, to be asked from async tasks.
 #[derive(Debug, Clone)]
-pub struct KafkaCluster(Arc<KafkaQueries>);
+pub struct KafkaCluster {
+    queries: Arc<KafkaQueries>,
+    tells_topic_ids: bool,
+}
 
 impl KafkaCluster {
-    /// Asks by this client.
-    pub fn new(queries: Arc<KafkaQueries>) -> Self {
-        Self(queries)
+    /// Asks by this client. `tells_topic_ids` is whether the brokers answer for a topic's id at all.
+    pub fn new(queries: Arc<KafkaQueries>, tells_topic_ids: bool) -> Self {
+        Self { queries, tells_topic_ids }
     }
 
     async fn ask<T: Send + 'static>(
@@ -29,7 +32,7 @@ impl KafkaCluster {
         what: &'static str,
         question: impl FnOnce(&KafkaQueries) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
-        let queries = Arc::clone(&self.0);
+        let queries = Arc::clone(&self.queries);
         let asked = tokio::task::spawn_blocking(move || question(&queries)).await;
         // The task can only have been ended with the runtime.
         asked.unwrap_or(Err(QueryError::Failed { what, code: RDKafkaErrorCode::Fail }))
@@ -56,6 +59,9 @@ impl Cluster for KafkaCluster {
     }
 
     async fn topic_id(&self, topic: &str) -> Result<Option<TopicId>, QueryError> {
+        if !self.tells_topic_ids {
+            return Ok(None);
+        }
         let topic = topic.to_owned();
         let question = move |queries: &KafkaQueries| queries.topic_id(&topic, QUERY_TIMEOUT);
         self.ask("a topic's id", question).await

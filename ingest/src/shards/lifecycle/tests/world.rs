@@ -107,8 +107,9 @@ impl World {
         });
         let idle: Vec<_> = idle.collect();
         let frozen = self.shards.freeze_all();
-        assert_eq!(frozen, idle, "exactly the idle ones are frozen");
-        let tasks = frozen.into_iter().map(|(tp, life)| (tp, life.get(), Task::Freeze));
+        let tasks: Vec<_> = frozen.into_iter().map(|(tp, life, _)| (tp, life)).collect();
+        assert_eq!(tasks, idle, "exactly the idle ones are frozen");
+        let tasks = tasks.into_iter().map(|(tp, life)| (tp, life.get(), Task::Freeze));
         self.tasks.extend(tasks);
     }
 
@@ -189,7 +190,7 @@ impl World {
                     self.shadow(tp).loaded = false;
                     continue;
                 }
-                Effect::CommitGroupOffset(_) => continue,
+                Effect::CommitGroupOffset(_) | Effect::Thaw => continue,
             };
             self.tasks.push((tp.clone(), next, task));
         }

@@ -1,0 +1,199 @@
+//! Operators' decisions: what a shard may do that it must not do by itself.
+//!
+//! A decision is an object that never changes, under `decisions/`, made by `postroad decide`. It writes
+//! no shard's chain: the owner of the shard adopts it at its next claim, if it fits what the shard holds
+//! by then, and its checkpoints list it from there on.
+
+use futures::TryStreamExt;
+use object_store::ObjectStore;
+use object_store::path::Path;
+use postroad_aggregate::decision::DecisionId;
+use postroad_schemas::units::{BusinessDay, Timestamp};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::checkpoint::{ShardId, Source};
+use crate::source::kafka::TopicPartition;
+use crate::store::{Store, StoreError, failed};
+
+/// How often a decision that another was faster than is written again.
+const TRIES: u32 = 16;
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Decision {
+    /// The offsets `[from, to)` are given up: retention deleted them before they were read.
+    AcceptLoss {
+        /// What had been read up to.
+        from: i64,
+        /// Where the log began.
+        to: i64,
+    },
+    /// What was read of the log is closed as it is, and a new life of the shard begins.
+    Restart {
+        /// Where it begins.
+        from: RestartFrom,
+    },
+    /// Days up to this one, inclusive, may be complete without the shard.
+    ReleaseDay {
+        /// The last of them.
+        through: BusinessDay,
+    },
+}
+
+/// Where the next life of a shard begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartFrom {
+    /// At the first record that the log holds when the decision is adopted.
+    Earliest,
+    /// At the end of the log when the decision is adopted.
+    Latest,
+    /// At an offset.
+    Offset(i64),
+}
+
+/// A decision as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// What was decided.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// When.
+    pub decided_at: Timestamp,
+}
+
+/// A decision, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its address: a hash of its content.
+    pub id: DecisionId,
+    /// Its key in the store.
+    pub key: Path,
+    /// Its content.
+    pub recorded: Recorded,
+}
+
+fn folder(shard: &ShardId) -> Path {
+    shard.folder("decisions")
+}
+
+/// Every decision about a shard, in the order in which they were made.
+///
+/// # Errors
+/// Where the store fails or a decision cannot be understood.
+pub async fn about(store: &Store, shard: &ShardId) -> Result<Vec<Found>, StoreError> {
+    let mut found = Vec::new();
+    for key in keys(store, &folder(shard)).await? {
+        let content = store.get(&key).await?;
+        let recorded = serde_json::from_slice(&content).map_err(|error| {
+            let reason =
+                format!("{error}; it was not made by `postroad decide`, or by a newer one");
+            StoreError::Unreadable { key: key.to_string(), reason }
+        })?;
+        found.push(Found { id: DecisionId(xxh3_128(&content)), key, recorded });
+    }
+    Ok(found)
+}
+
+/// The keys of all decisions about any shard, or of those below a folder, in order.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn keys(store: &Store, folder: &Path) -> Result<Vec<Path>, StoreError> {
+    let listing = store.objects().list(Some(folder));
+    let listed: Vec<_> = listing.try_collect().await.map_err(failed("listing", folder))?;
+    let mut keys: Vec<Path> = listed.into_iter().map(|object| object.location).collect();
+    keys.sort();
+    Ok(keys)
+}
+
+/// The keys of all decisions.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn all_keys(store: &Store) -> Result<Vec<Path>, StoreError> {
+    keys(store, &Path::from("decisions")).await
+}
+
+/// The partition that a decision is about, by its key; `None` if it is about a file.
+pub fn partition_of(key: &Path) -> Option<TopicPartition> {
+    let parts: Vec<_> = key.parts().collect();
+    let [_, source, topic, partition, _, _] = parts.as_slice() else { return None };
+    (source.as_ref() == Source::Kafka.as_str()).then_some(())?;
+    Some(TopicPartition::new(topic.as_ref(), partition.as_ref().parse().ok()?))
+}
+
+/// Records a decision. It is a defect to record the same one twice, but harmless: the second does not
+/// fit what the first left.
+///
+/// # Errors
+/// Where the store fails, or others record decisions about this shard all the time.
+///
+/// # Panics
+/// Never: plain structs serialise.
+pub async fn record(
+    store: &Store,
+    shard: &ShardId,
+    recorded: &Recorded,
+) -> Result<Path, StoreError> {
+    let mut content = serde_json::to_vec_pretty(recorded).expect("plain structs serialise");
+    content.push(b'\n');
+    let mut number = keys(store, &folder(shard)).await?.len();
+    for _ in 0..TRIES {
+        let key = folder(shard).join(format!("{number:06}.json"));
+        if store.create(&key, content.clone().into()).await? || store.get(&key).await? == content {
+            return Ok(key);
+        }
+        number += 1;
+    }
+    let reason = format!("others were faster {TRIES} times; try again");
+    Err(StoreError::Unreadable { key: folder(shard).to_string(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    fn recorded(decision: Decision) -> Recorded {
+        let decided_at = Timestamp::from_micros(7);
+        Recorded { decision, reason: "the broker's disk was lost".to_owned(), decided_at }
+    }
+
+    #[tokio::test]
+    async fn decisions_are_kept_in_the_order_in_which_they_were_made() {
+        let store = Store::over(Arc::new(InMemory::new()), "memory".to_owned());
+        let shard = ShardId::kafka("parcel.events", 3);
+        let made = [
+            recorded(Decision::AcceptLoss { from: 5, to: 9 }),
+            recorded(Decision::Restart { from: RestartFrom::Offset(4) }),
+            recorded(Decision::Restart { from: RestartFrom::Earliest }),
+            recorded(Decision::ReleaseDay { through: BusinessDay::from_days(18_808) }),
+        ];
+        for decision in &made {
+            record(&store, &shard, decision).await.expect("memory takes it");
+        }
+        let found = about(&store, &shard).await.expect("they can be read");
+        let again: Vec<_> = found.iter().map(|found| found.recorded.clone()).collect();
+        assert_eq!(again, made);
+        let other = ShardId::kafka("parcel.events", 4);
+        assert_eq!(about(&store, &other).await.expect("an empty folder"), []);
+        let keys = all_keys(&store).await.expect("a listing");
+        assert_eq!(keys.len(), 4);
+        assert_eq!(partition_of(&keys[0]), Some(TopicPartition::new("parcel.events", 3)));
+    }
+
+    #[test]
+    fn a_decision_reads_as_an_operator_would_expect() {
+        let text = serde_json::to_string(&recorded(Decision::AcceptLoss { from: 5, to: 9 }));
+        let expect = r#"{"decision":"accept_loss","from":5,"to":9,"reason":"the broker's disk was lost","decided_at":7}"#;
+        assert_eq!(text.expect("it serialises"), expect);
+    }
+}
