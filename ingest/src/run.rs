@@ -52,7 +52,7 @@ const IDLE_CHECK: Duration = Duration::from_secs(10);
 /// How often new partitions are looked for.
 const PARTITIONS_CHECK: Duration = Duration::from_secs(5);
 /// How often operators' decisions are looked for.
-const DECISIONS_CHECK: Duration = Duration::from_secs(10);
+const DECISIONS_CHECK: Duration = Duration::from_secs(5);
 /// How often the state of the shards is told to the rest.
 const SHOW_INTERVAL: Duration = Duration::from_millis(250);
 

@@ -155,6 +155,8 @@ pub struct OracleShard {
     pub ignored: i64,
     /// Offsets from `first_offset` to `next_offset` at which no record came.
     pub gaps: i64,
+    /// Offsets that an operator gave up; the fold leaves them to whoever knows of the decision.
+    pub lost: i64,
     /// Shard time, in microseconds since the epoch; `None` before the first valid record.
     pub watermark_micros: Option<i64>,
     /// Every rejected record, in order of offsets.
@@ -181,6 +183,7 @@ impl OracleShard {
             rejected: 0,
             ignored: 0,
             gaps: 0,
+            lost: 0,
             watermark_micros: None,
             rejects: Vec::new(),
             contract: contract.to_owned(),

@@ -19,10 +19,10 @@ use crate::oracle::{OracleCell, OracleKey, OracleShard};
 /// Differences shown at most: the first ones tell what is wrong.
 const SHOWN: usize = 40;
 
-/// Topic and partition.
+/// Topic and partition; later lives of a topic are written `topic#1`, `topic#2`.
 pub type Shard = (String, i32);
 
-/// What was expected of every shard of source `kafka`, incarnation 0.
+/// What was expected of every shard of source `kafka`.
 pub type OracleShards = BTreeMap<Shard, OracleShard>;
 
 /// One row of `ledger`.
@@ -157,9 +157,6 @@ impl Tables {
         let watermarks = instants(batch, "watermark")?;
         let count = |name: &str, row: usize| Ok::<_, String>(counts(batch, name)?[row]);
         for row in 0..batch.num_rows() {
-            if incarnations[row] != 0 {
-                return Err(format!("incarnation {} in row {row}", incarnations[row]));
-            }
             let found = LedgerRow {
                 source: required(&sources, row)?,
                 first_offset: count("first_offset", row)?,
@@ -175,7 +172,7 @@ impl Tables {
                 state: required(&states, row)?,
                 reason: reasons[row].clone(),
             };
-            let shard = (required(&topics, row)?, partitions[row]);
+            let shard = (life(required(&topics, row)?, incarnations[row]), partitions[row]);
             if self.ledger.insert(shard.clone(), found).is_some() {
                 return Err(format!("{shard:?} is there twice"));
             }
@@ -187,10 +184,10 @@ impl Tables {
         let (topics, partitions) = (texts(batch, "topic")?, small(batch, "partition")?);
         let (reasons, fields) = (texts(batch, "reason")?, texts(batch, "field")?);
         let (offsets, times) = (counts(batch, "offset")?, instants(batch, "record_timestamp")?);
-        let payloads = binaries(batch, "payload")?;
+        let (payloads, incarnations) = (binaries(batch, "payload")?, small(batch, "incarnation")?);
         for row in 0..batch.num_rows() {
             self.dead_letters.push(DeadLetterRow {
-                topic: required(&topics, row)?,
+                topic: life(required(&topics, row)?, incarnations[row]),
                 partition: partitions[row],
                 offset: offsets[row],
                 timestamp_micros: times[row],
@@ -217,6 +214,11 @@ impl Tables {
         }
         Ok(())
     }
+}
+
+/// A topic in one of its lives.
+fn life(topic: String, incarnation: i32) -> String {
+    if incarnation == 0 { topic } else { format!("{topic}#{incarnation}") }
 }
 
 /// Compares the tables of a store with the oracle.

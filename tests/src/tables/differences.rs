@@ -168,7 +168,7 @@ impl LedgerRow {
             ("rejected", self.rejected, expected.rejected),
             ("ignored", self.ignored, expected.ignored),
             ("gaps", self.gaps, expected.gaps),
-            ("lost", self.lost, 0),
+            ("lost", self.lost, expected.lost),
         ];
         let mut found: Vec<_> = numbers
             .into_iter()

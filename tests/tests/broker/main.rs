@@ -10,6 +10,7 @@
 #![expect(clippy::float_cmp, reason = "metrics that are counts are whole numbers")]
 
 mod bed;
+mod decisions;
 mod files;
 mod fold;
 mod group;

@@ -60,8 +60,8 @@ fn a_log_that_lost_records_stops_its_shard_and_no_other() {
     let instance = bed.start(cluster, "only");
     timed("stalls: said", || {
         wait_for_stall(&bed, &instance, (&overrun.name, 0), "retention_overrun");
-        wait_for_stall(&bed, &instance, (&shorter.name, 0), "truncated");
-        wait_for_stall(&bed, &instance, (&longer.name, 0), "diverged");
+        wait_for_stall(&bed, &instance, (&shorter.name, 0), "recreated");
+        wait_for_stall(&bed, &instance, (&longer.name, 0), "recreated");
     });
     let mut expected = before.clone();
     let goes_on = (overrun.name.clone(), 1);
@@ -83,8 +83,8 @@ fn a_log_that_lost_records_stops_its_shard_and_no_other() {
     };
     let stalled = |reason: &str| ("stalled".to_owned(), reason.to_owned());
     assert_eq!(standing(&overrun.name, 0), stalled("retention_overrun"));
-    assert_eq!(standing(&shorter.name, 0), stalled("truncated"));
-    assert_eq!(standing(&longer.name, 0), stalled("diverged"));
+    assert_eq!(standing(&shorter.name, 0), stalled("recreated"));
+    assert_eq!(standing(&longer.name, 0), stalled("recreated"));
     assert_eq!(standing(&overrun.name, 1), ("running".to_owned(), String::new()));
     let log = bed.log("only");
     assert_eq!(lines_with(&log, "stalled"), 3, "each stall is said once:\n{log}");
