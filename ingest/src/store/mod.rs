@@ -7,6 +7,8 @@
 //! starts/<topic>.json                                where the partitions of a topic began
 //! inputs/<hash>.json                                 which file of a backfill held which offsets
 //! state/<source>/<topic>/<partition>/<incarnation>/<seq>   a shard's checkpoints
+//! segments/<source>/<topic>/<partition>/<incarnation>/…    what left a shard's state because it is old
+//! decisions/<source>/<topic>/<partition>/<incarnation>/…   what operators decided about a shard
 //! publishes/<number>.json                            manifests
 //! tables/<table>/…/data.parquet                      what readers read
 //! _tmp/                                              scratch, safe to delete while nothing runs
