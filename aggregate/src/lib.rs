@@ -5,7 +5,8 @@
 //! [`validate`] judges it under the [`rules`] in force at its offset and turns it into an
 //! [`event::Event`], or into a reject; [`dedupe`] recognises ids that the shard has seen;
 //! [`measures`] says what the event adds; [`shard`] applies it and keeps the [`ledger`]; what is old
-//! leaves it to be sealed ([`seal`]), and operators have a say by [`decision`]. [`merge`] adds shards up
+//! leaves it to be sealed ([`seal`]), and operators have a say by [`decision`], for which [`replay`] works out
+//! what rejected records would count for. [`merge`] adds shards up
 //! and [`days`] says which days are complete.
 //!
 //! Nothing here knows tokio, Kafka, files, clocks or the environment: time and randomness are
@@ -19,6 +20,7 @@ pub mod invariants;
 pub mod ledger;
 pub mod measures;
 pub mod merge;
+pub mod replay;
 pub mod rules;
 pub mod seal;
 pub mod shard;

@@ -342,7 +342,7 @@ fn shard_time(before: Option<Timestamp>, event: &Event) -> Timestamp {
 }
 
 /// Decodes and validates one value. A reject comes with the timestamp of its dead letter.
-fn judge(
+pub(crate) fn judge(
     contract: Contract,
     value: &[u8],
     timestamp: Option<Timestamp>,

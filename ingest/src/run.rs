@@ -385,10 +385,10 @@ impl Instance {
     fn show(&self) {
         let phases: BTreeMap<_, _> =
             self.lifecycle.phases().map(|(tp, phase)| (tp.clone(), phase)).collect();
-        let first = TopicPartition::new(Arc::clone(&self.first_topic), 0);
         // Its owner publishes whatever its state: one stalled shard must not hide the others.
-        let publishes = phases.contains_key(&first);
-        let shards = phases.keys().map(shard_id).collect();
+        let publishes = phases.contains_key(&TopicPartition::new(Arc::clone(&self.first_topic), 0));
+        let first_life = |tp: &TopicPartition| ShardId::kafka(Arc::clone(&tp.topic), tp.partition);
+        let shards = phases.keys().map(first_life).collect();
         self.publisher.set_role(Role { publishes, shards });
         let store_failing = phases.values().find_map(|phase| match phase {
             ShardPhase::Running { unresolved } => unresolved.clone(),
@@ -433,11 +433,6 @@ impl Instance {
             )),
         }
     }
-}
-
-/// The shard of a partition, in the first life of its topic.
-fn shard_id(tp: &TopicPartition) -> ShardId {
-    ShardId::kafka(Arc::clone(&tp.topic), tp.partition)
 }
 
 fn too_slow() -> Failure {
