@@ -7,8 +7,11 @@
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
-use postroad_aggregate::decision::DecisionId;
-use postroad_schemas::units::{BusinessDay, Timestamp};
+use postroad_aggregate::decision::{DecisionId, Replay};
+use postroad_aggregate::event::CellKey;
+use postroad_aggregate::measures::Measures;
+use postroad_schemas::codebook::{PrefectureCode, Product};
+use postroad_schemas::units::{BusinessDay, Offset, Timestamp};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -40,6 +43,74 @@ pub enum Decision {
         /// The last of them.
         through: BusinessDay,
     },
+    /// Dead letters count after all.
+    Replay(ReplayRecord),
+}
+
+/// A replay as it is stored: offsets, and what each cell gains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayRecord {
+    /// The offsets of the records that are applied, ascending.
+    pub applied: Vec<i64>,
+    /// The offsets of those that repeat another record, ascending.
+    pub duplicates: Vec<i64>,
+    /// What the cells gain.
+    pub cells: Vec<CellRecord>,
+}
+
+/// What one cell gains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellRecord {
+    /// Business day.
+    pub business_date: BusinessDay,
+    /// Prefecture.
+    pub prefecture_code: PrefectureCode,
+    /// Product.
+    pub product_code: String,
+    /// Every measure in the order of `Measures`, as decimal integers: fen, grams and counts. JSON
+    /// numbers are too short for some.
+    pub measures: Vec<String>,
+}
+
+impl ReplayRecord {
+    /// The record of a replay.
+    pub fn new(replay: &Replay) -> Self {
+        let offsets = |list: &[Offset]| list.iter().map(|offset| offset.get()).collect();
+        let cells = replay.cells.iter().map(|(key, measures)| CellRecord {
+            business_date: key.day,
+            prefecture_code: key.prefecture,
+            product_code: key.product.as_str().to_owned(),
+            measures: measures.to_array().iter().map(ToString::to_string).collect(),
+        });
+        Self {
+            applied: offsets(&replay.applied),
+            duplicates: offsets(&replay.duplicates),
+            cells: cells.collect(),
+        }
+    }
+
+    /// The replay that was recorded; `None` where a product or a number cannot be understood.
+    pub fn replay(&self) -> Option<Replay> {
+        let offsets = |list: &[i64]| list.iter().copied().map(Offset::new).collect();
+        let cell = |cell: &CellRecord| {
+            let product = Product::ALL.iter().find(|p| p.as_str() == cell.product_code)?;
+            let key = CellKey {
+                day: cell.business_date,
+                prefecture: cell.prefecture_code,
+                product: *product,
+            };
+            let row: Vec<i128> =
+                cell.measures.iter().map(|number| number.parse().ok()).collect::<Option<_>>()?;
+            Some((key, Measures::from_array(row.as_slice().try_into().ok()?)?))
+        };
+        Some(Replay {
+            applied: offsets(&self.applied),
+            duplicates: offsets(&self.duplicates),
+            cells: self.cells.iter().map(cell).collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// Where the next life of a shard begins.
@@ -176,6 +247,7 @@ mod tests {
             recorded(Decision::Restart { from: RestartFrom::Offset(4) }),
             recorded(Decision::Restart { from: RestartFrom::Earliest }),
             recorded(Decision::ReleaseDay { through: BusinessDay::from_days(18_808) }),
+            recorded(Decision::Replay(ReplayRecord::new(&replay()))),
         ];
         for decision in &made {
             record(&store, &shard, decision).await.expect("memory takes it");
@@ -186,8 +258,32 @@ mod tests {
         let other = ShardId::kafka("parcel.events", 4);
         assert_eq!(about(&store, &other).await.expect("an empty folder"), []);
         let keys = all_keys(&store).await.expect("a listing");
-        assert_eq!(keys.len(), 4);
+        assert_eq!(keys.len(), 5);
         assert_eq!(partition_of(&keys[0]), Some(TopicPartition::new("parcel.events", 3)));
+    }
+
+    fn replay() -> Replay {
+        let key = CellKey {
+            day: BusinessDay::from_days(18_808),
+            prefecture: PrefectureCode::new(210_100).expect("six digits"),
+            product: Product::Express,
+        };
+        let row = std::array::from_fn(|index| if index == 1 { i128::MIN } else { 1 });
+        let measures = Measures::from_array(&row).expect("counts fit");
+        let (applied, duplicates) = (vec![Offset::new(4)], vec![Offset::new(9)]);
+        Replay { applied, duplicates, cells: vec![(key, measures)] }
+    }
+
+    #[test]
+    fn a_replay_comes_back_as_it_was_recorded() {
+        let record = ReplayRecord::new(&replay());
+        assert_eq!(record.replay(), Some(replay()));
+        let mut other = record.clone();
+        other.cells[0].measures.pop();
+        assert_eq!(other.replay(), None);
+        let mut other = record;
+        other.cells[0].product_code = "pigeon".to_owned();
+        assert_eq!(other.replay(), None);
     }
 
     #[test]

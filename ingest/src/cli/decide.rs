@@ -94,6 +94,9 @@ pub(super) async fn run(args: DecideArgs) -> Result<(), Failure> {
         Decision::Restart { from: RestartFrom::Offset(offset) } => {
             format!("a new life begins at offset {offset}")
         }
+        Decision::Replay(record) => {
+            format!("{} dead letters count after all", record.applied.len())
+        }
         Decision::ReleaseDay { through } => {
             format!("days up to {through} may be complete without it")
         }

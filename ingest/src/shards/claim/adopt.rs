@@ -21,6 +21,9 @@ enum Unfit {
     /// The shard goes on by itself.
     #[error("the shard is not stalled")]
     NotStalled,
+    /// A product or a number of a replay means nothing to this program.
+    #[error("it cannot be understood; it was recorded by a newer program, or changed by hand")]
+    NotUnderstood,
     /// The core refuses it.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -60,8 +63,8 @@ pub(super) fn adopt(checkpoint: &mut Checkpoint, decisions: &[Found]) {
 }
 
 fn apply(checkpoint: &mut Checkpoint, found: &Found) -> Result<(), Unfit> {
-    match found.recorded.decision {
-        Decision::AcceptLoss { from, to } => {
+    match &found.recorded.decision {
+        &Decision::AcceptLoss { from, to } => {
             let next = checkpoint.state.ledger.next;
             if next.get() != from {
                 return Err(Unfit::Elsewhere { from, next });
@@ -74,7 +77,11 @@ fn apply(checkpoint: &mut Checkpoint, found: &Found) -> Result<(), Unfit> {
             }
             checkpoint.phase = Phase::Closed;
         }
-        Decision::ReleaseDay { through } => {
+        Decision::Replay(record) => {
+            let replay = record.replay().ok_or(Unfit::NotUnderstood)?;
+            checkpoint.state.replay(&replay, found.id)?;
+        }
+        &Decision::ReleaseDay { through } => {
             checkpoint.released_through = checkpoint.released_through.max(Some(through));
         }
     }
@@ -83,16 +90,22 @@ fn apply(checkpoint: &mut Checkpoint, found: &Found) -> Result<(), Unfit> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use object_store::path::Path;
-    use postroad_aggregate::decision::DecisionId;
-    use postroad_aggregate::rules::RulesId;
-    use postroad_aggregate::shard::ShardState;
+    use postroad_aggregate::decision::{DecisionId, Replay};
+    use postroad_aggregate::event::{CellKey, IdKey};
+    use postroad_aggregate::measures::Measures;
+    use postroad_aggregate::rules::{Rules, RulesId};
+    use postroad_aggregate::shard::{Record, Shard, ShardState};
+    use postroad_schemas::codebook::{Codebook, PrefectureCode, Product};
     use postroad_schemas::contract::Contract;
-    use postroad_schemas::units::{BusinessDay, Timestamp};
+    use postroad_schemas::units::{BusinessDay, Offset, Timestamp};
 
     use super::*;
+    use crate::checkpoint::segments::Unsealed;
     use crate::checkpoint::{ShardId, StallReason, Standing};
-    use crate::decisions::{Recorded, RestartFrom};
+    use crate::decisions::{Recorded, ReplayRecord, RestartFrom};
 
     fn stalled_at(next: i64) -> Checkpoint {
         let state = ShardState::new(Contract::Parcel, NextOffset::new(next), RulesId::of(b""));
@@ -143,6 +156,48 @@ mod tests {
         let mut stalled = stalled_at(5);
         adopt(&mut stalled, &[restart, release]);
         assert_eq!((stalled.phase, stalled.released_through), (Phase::Closed, None));
+    }
+
+    /// A shard that has rejected records at offsets 0 to 2.
+    fn rejecting() -> Checkpoint {
+        let rules = Arc::new(Rules::with_defaults(&Codebook::liaoning()));
+        let state = ShardState::new(Contract::Parcel, NextOffset::new(0), RulesId::of(b""));
+        let mut shard = Shard::resume(state, vec![rules], IdKey([1; 16]), false);
+        for offset in 0..3 {
+            let offset = Offset::new(offset);
+            let record = Record { offset, timestamp: None, value: Some(b"no JSON") };
+            shard.step(&record, Timestamp::from_micros(0)).expect("a first reading");
+        }
+        Standing::new(ShardId::kafka("parcel.events", 0)).with(shard.state().clone())
+    }
+
+    fn replay(applied: &[i64], duplicates: &[i64]) -> Decision {
+        let key = CellKey {
+            day: BusinessDay::from_days(18_808),
+            prefecture: PrefectureCode::new(210_100).expect("six digits"),
+            product: Product::Express,
+        };
+        let events = i64::try_from(applied.len()).expect("few");
+        let at = |offsets: &[i64]| offsets.iter().map(|at| Offset::new(*at)).collect();
+        let cells = vec![(key, Measures { volume: events, events, ..Measures::default() })];
+        let replay = Replay { applied: at(applied), duplicates: at(duplicates), cells };
+        Decision::Replay(ReplayRecord::new(&replay))
+    }
+
+    #[test]
+    fn dead_letters_count_after_all_and_only_once() {
+        let mut checkpoint = rejecting();
+        adopt(&mut checkpoint, &[decided(1, replay(&[0], &[2])), decided(2, replay(&[0, 1], &[]))]);
+        let ledger = &checkpoint.state.ledger;
+        assert_eq!((ledger.applied, ledger.duplicates, ledger.rejected), (1, 1, 1));
+        assert_eq!(checkpoint.decisions.len(), 1, "offset 0 had been replayed before");
+        checkpoint.state.check().expect("the account is exact");
+        // The same decision again, and one about what was not read.
+        adopt(&mut checkpoint, &[decided(1, replay(&[0], &[2])), decided(3, replay(&[7], &[]))]);
+        assert_eq!(checkpoint.decisions.len(), 1);
+        let whole = Unsealed::default().whole(&checkpoint.state);
+        assert_eq!(whole.dead_letters.len(), 1, "no table shows what counts after all");
+        whole.check().expect("as if it had never been rejected");
     }
 
     #[test]
