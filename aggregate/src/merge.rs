@@ -30,6 +30,11 @@ impl Rollup {
         self.cells.iter()
     }
 
+    /// One cell, if it has any event.
+    pub fn get(&self, key: &CellKey) -> Option<&Measures> {
+        self.cells.get(key)
+    }
+
     /// The cells of the days `[from, until)`, in the order of the published rows.
     pub fn days(
         &self,

@@ -1,5 +1,6 @@
 //! What follows reading: the fold of a record, the dedupe window, checkpoints and tables.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,9 +11,13 @@ use postroad_aggregate::dedupe::Window;
 use postroad_aggregate::event::{CellKey, EventId, IdKey};
 use postroad_aggregate::measures::Measures;
 use postroad_aggregate::rules::{Rules, RulesId};
-use postroad_aggregate::shard::{Record, Shard, ShardState};
+use postroad_aggregate::shard::{Cells, Record, Shard, ShardState};
 use postroad_benches::workload::{Input, cells, inputs};
-use postroad_ingest::checkpoint::{ShardId, Standing, format};
+use postroad_ingest::checkpoint::envelope::Seq;
+use postroad_ingest::checkpoint::{Checkpoint, ShardId, Standing, format};
+use postroad_ingest::publish::draft::{self, DraftInput};
+use postroad_ingest::publish::manifest::Manifest;
+use postroad_ingest::publish::restatements::Before;
 use postroad_ingest::publish::{parquet_file, rows};
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
@@ -117,12 +122,59 @@ fn publish(c: &mut Criterion) {
     }
 }
 
+/// A publish that changes one cell of three months: by a publisher that made the one before, and by
+/// one that has taken over and compares rows. One element is one cell.
+fn quarter(c: &mut Criterion) {
+    let mut group = c.benchmark_group("publish");
+    group.sample_size(10);
+    for (name, codebook) in [("liaoning", Codebook::liaoning()), ("china", Codebook::china())] {
+        let codebook = Arc::new(codebook);
+        let cells = cells(&codebook, 92);
+        group.throughput(Throughput::Elements(cells.len() as u64));
+        let first = draft_input(&codebook, cells.clone(), None);
+        let made = draft::merge(&first, Before::default());
+        let made = draft::draft(&first, made, BTreeMap::new()).expect("the figures are small");
+        let (last, rollup) = (Arc::new(made.manifest), Arc::new(made.rollup));
+        let mut changed = cells;
+        changed.values_mut().next().expect("a cell").volume += 1;
+        let input = draft_input(&codebook, changed, Some(last));
+        for (how, is_own) in [("own", true), ("taken over", false)] {
+            let before = Before { is_own, ..Before::own(1, Arc::clone(&rollup)) };
+            group.bench_function(format!("quarter {how}/{name}"), |b| {
+                b.iter(|| {
+                    let merged = draft::merge(&input, before.clone());
+                    draft::draft(&input, merged, BTreeMap::new()).expect("the figures are small")
+                });
+            });
+        }
+    }
+}
+
+fn draft_input(codebook: &Arc<Codebook>, cells: Cells, last: Option<Arc<Manifest>>) -> DraftInput {
+    let checkpoint = checkpoint_of(cells);
+    DraftInput {
+        shards: vec![(checkpoint.id.clone(), Some((Seq::FIRST, Arc::new(checkpoint))))],
+        horizon: Horizon::default(),
+        codebook: Arc::clone(codebook),
+        retention_days: 90,
+        manifests: last.iter().cloned().collect(),
+        last,
+        damaged: BTreeSet::new(),
+        nonce: 0,
+        now: Timestamp::from_micros(0),
+    }
+}
+
+fn checkpoint_of(cells: Cells) -> Checkpoint {
+    let mut state = ShardState::new(Contract::Parcel, NextOffset::new(0), RulesId::of(b""));
+    state.cells = cells;
+    Standing::new(ShardId::kafka("parcel.events", 0)).with(state)
+}
+
 /// The checkpoint of a shard that has seen a year of one province. One element is one cell.
 fn checkpoint(c: &mut Criterion) {
-    let mut state = ShardState::new(Contract::Parcel, NextOffset::new(0), RulesId::of(b""));
-    state.cells = cells(&Codebook::liaoning(), 365);
-    let count = state.cells.len() as u64;
-    let checkpoint = Standing::new(ShardId::kafka("parcel.events", 0)).with(state);
+    let checkpoint = checkpoint_of(cells(&Codebook::liaoning(), 365));
+    let count = checkpoint.state.cells.len() as u64;
     let bytes = format::encode(&checkpoint);
     let mut group = c.benchmark_group("checkpoint");
     group.sample_size(10);
@@ -142,6 +194,6 @@ fn config() -> Criterion {
 }
 
 criterion_group! {
-    name = benches; config = config(); targets = step, dedupe, publish, checkpoint
+    name = benches; config = config(); targets = step, dedupe, publish, quarter, checkpoint
 }
 criterion_main!(benches);

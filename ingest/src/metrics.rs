@@ -54,6 +54,8 @@ pub struct Metrics {
     pub publisher: IntGauge,
     /// Final cells that a publish moved.
     pub restatements: IntCounter,
+    /// Months of which a publisher could not learn what had been final, or restated.
+    pub restatements_unknown: IntCounter,
 }
 
 /// Registers everything that a vector of definitions asks for.
@@ -203,6 +205,10 @@ impl Metrics {
             restatements: build.counter(
                 "postroad_restatements_total",
                 "Cells of final days that a publish moved.",
+            ),
+            restatements_unknown: build.counter(
+                "postroad_restatements_unknown_total",
+                "Months whose restatements may be incomplete: what had been published is lost.",
             ),
             scrape: Arc::default(),
             registry: build.0,

@@ -14,11 +14,36 @@ pub const MONEY_SCALE: i8 = 2;
 /// The largest absolute number of fen that `Decimal(18,2)` holds, inclusive.
 pub const MONEY_FEN_MAX: i128 = 999_999_999_999_999_999;
 
+/// The columns of the measures of a cell, in their order. Those that end in `_yuan` are money.
+pub const MEASURES: [&str; 19] = [
+    "volume",
+    "revenue_yuan",
+    "weight_g",
+    "scans",
+    "due",
+    "delivered",
+    "on_time",
+    "failed_attempts",
+    "returned",
+    "voided",
+    "balance_yuan",
+    "turnover_yuan",
+    "accounts_opened",
+    "reversals",
+    "agri_volume",
+    "agri_revenue_yuan",
+    "events",
+    "late_events",
+    "restated_events",
+];
+
 /// A published table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
     /// Every measure by day, prefecture and product.
     DailyRollups,
+    /// The cells of final days that a publish moved: what they showed before and after.
+    Restatements,
     /// The account of every shard: the terms of promise P1.
     Ledger,
     /// Records that could not be used, with coordinates and reason.
@@ -35,8 +60,9 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order in which a publish writes them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::DailyRollups,
+        Self::Restatements,
         Self::DeadLetters,
         Self::Calendar,
         Self::Prefectures,
@@ -49,6 +75,7 @@ impl Table {
     pub fn name(self) -> &'static str {
         match self {
             Self::DailyRollups => "daily_rollups",
+            Self::Restatements => "restatements",
             Self::Ledger => "ledger",
             Self::DeadLetters => "dead_letters",
             Self::Publishes => "publishes",
@@ -62,6 +89,7 @@ impl Table {
     pub fn schema(self) -> SchemaRef {
         let fields = match self {
             Self::DailyRollups => daily_rollups(),
+            Self::Restatements => restatements(),
             Self::Ledger => ledger(),
             Self::DeadLetters => dead_letters(),
             Self::Publishes => publishes(),
@@ -76,6 +104,11 @@ impl Table {
 /// The type of a money column: yuan with two decimals.
 pub fn money() -> DataType {
     DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE)
+}
+
+/// Whether the column of a measure is money, rather than a count.
+pub fn is_money(measure: &str) -> bool {
+    measure.ends_with("_yuan")
 }
 
 /// The type of an instant: microseconds, UTC.
@@ -109,24 +142,25 @@ fn daily_rollups() -> Vec<Field> {
         "product_code",
         "product_name",
     ]));
-    fields.extend(counts(["volume"]));
-    fields.push(required("revenue_yuan", money()));
-    fields.extend(counts([
-        "weight_g",
-        "scans",
-        "due",
-        "delivered",
-        "on_time",
-        "failed_attempts",
-        "returned",
-        "voided",
-    ]));
-    fields.push(required("balance_yuan", money()));
-    fields.push(required("turnover_yuan", money()));
-    fields.extend(counts(["accounts_opened", "reversals", "agri_volume"]));
-    fields.push(required("agri_revenue_yuan", money()));
-    fields.extend(counts(["events", "late_events", "restated_events"]));
+    fields.extend(MEASURES.iter().map(|measure| measured(measure, "")));
     fields.extend(texts(["status"]));
+    fields
+}
+
+fn measured(measure: &str, suffix: &str) -> Field {
+    let data_type = if is_money(measure) { money() } else { DataType::Int64 };
+    required(&format!("{measure}{suffix}"), data_type)
+}
+
+fn restatements() -> Vec<Field> {
+    let mut fields = vec![
+        required("publish", DataType::Int64),
+        required("published_at", instant()),
+        required("business_date", DataType::Date32),
+    ];
+    fields.extend(texts(["prefecture_code", "product_code"]));
+    let pair = |measure| ["_before", "_after"].map(|suffix| measured(measure, suffix));
+    fields.extend(MEASURES.into_iter().flat_map(pair));
     fields
 }
 
@@ -175,6 +209,7 @@ fn publishes() -> Vec<Field> {
         required("cells", DataType::Int64),
         optional("watermark_min", instant()),
         optional("watermark_max", instant()),
+        optional("complete_without_through", DataType::Date32),
         optional("complete_through", DataType::Date32),
         optional("final_through", DataType::Date32),
     ]

@@ -2,7 +2,8 @@
 
 `python check_tables.py STORE ORACLE_JSON [--meta META_JSON]` prints one line per table and the first differences, and
 ends with 1 when there is any. Columns that the contract leaves to the product (digest, state, reason, field, status) are
-checked for their range only; every other cell must be equal.
+checked for their range only; every other cell must be equal. Restatements depend on when the product published, so the oracle
+cannot know them: they must be of one piece, and end with what the rollups show.
 """
 
 import argparse
@@ -36,7 +37,11 @@ COLUMNS = {
         ("topic", VARCHAR), ("partition", INTEGER), ("incarnation", INTEGER), ("offset", BIGINT), ("record_timestamp", TIMESTAMP),
         ("reason", VARCHAR), ("field", VARCHAR), ("payload", BLOB)],
 }
-KEYS = {"daily_rollups": ("business_date", "prefecture_code", "product_code"), "ledger": ("source", "topic", "partition", "incarnation"),
+MEASURES = COLUMNS["daily_rollups"][7:-1]
+COLUMNS_OF = COLUMNS | {"restatements": [
+    ("publish", BIGINT), ("published_at", TIMESTAMP), ("business_date", DATE), ("prefecture_code", VARCHAR), ("product_code", VARCHAR),
+    *((name + side, kind) for name, kind in MEASURES for side in ("_before", "_after"))]}
+KEYS = {"restatements": ("business_date", "prefecture_code", "product_code", "publish"), "daily_rollups": ("business_date", "prefecture_code", "product_code"), "ledger": ("source", "topic", "partition", "incarnation"),
         "dead_letters": ("topic", "partition", "incarnation", "offset")}
 STATUSES = ("open", "complete", "final", "complete_without")
 FIELDS = (None, "event_id", "event_type", "txn_type", "product", "prefecture", "occurred_at", "accounting_date", "amount_fen",
@@ -49,7 +54,7 @@ class Report:
     """Differences found so far, and a line for each table."""
 
     def __init__(self):
-        self.differences, self.lines = [], []
+        self.differences, self.lines, self.restatements = [], [], 0
 
     def differ(self, where, text):
         """Notes one difference."""
@@ -103,7 +108,7 @@ def polars_rows(files, columns):
 
 def check_schema(report, file, table):
     """Names, order and types of the columns, by both readers; one row group; ZSTD everywhere."""
-    columns = COLUMNS[table]
+    columns = COLUMNS_OF[table]
     described = duckdb.execute("DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)", {"file": str(file)}).fetchall()
     found = [(row[0], row[1]) for row in described]
     good = found == columns
@@ -130,7 +135,7 @@ def differing(expected, found):
 
 def month_of(table, row):
     """The month folder in which a row belongs."""
-    if table == "daily_rollups":
+    if table in ("daily_rollups", "restatements"):
         return "business_month=" + row["business_date"][:7] + "-01"
     if row["record_timestamp"] is None:
         return "business_month=" + NO_MONTH
@@ -149,20 +154,20 @@ def check_places(report, store, table, files):
         if len(place) != 2 or place[1] != "data.parquet":
             report.differ(file, "not a data.parquet of a month")
             continue
-        rows = duckdb_rows([file], COLUMNS[table])
+        rows = duckdb_rows([file], COLUMNS_OF[table])
         astray = [row for row in rows if month_of(table, row) != place[0]]
         if astray:
             report.differ(file, f"{len(astray)} rows of another month, such as {month_of(table, astray[0])}")
         order = [tuple(row[name] for name in KEYS[table]) for row in rows]
-        if table == "daily_rollups" and order != sorted(order):
-            report.differ(file, "not sorted by date, prefecture and product")
+        if table != "dead_letters" and order != sorted(order):
+            report.differ(file, "not sorted by " + ", ".join(KEYS[table]))
 
 
 def check_hive(report, store, table):
     """DuckDB's own reading of the month folders agrees with the rows."""
     if table == "ledger":
         return
-    instant = "business_date" if table == "daily_rollups" else "make_timestamp(epoch_us(record_timestamp) + 28800000000)"
+    instant = "business_date" if table != "dead_letters" else "make_timestamp(epoch_us(record_timestamp) + 28800000000)"
     pattern = str(pathlib.Path(store) / "tables" / table / "*" / "*.parquet")
     try:
         wrong = duckdb.execute(
@@ -218,6 +223,36 @@ def check_ranges(report, table, rows):
             report.differ(table, f"{key} field {row['field']!r}" if row["field"] not in FIELDS else f"{key} keeps a payload")
 
 
+def check_restatements(report, store):
+    """Every row moves a cell of a final day; the rows of a cell are one chain, which ends with what the rollups show."""
+    files, table, columns = table_files(store, "restatements"), "restatements", COLUMNS_OF["restatements"]
+    if not all([check_schema(report, file, table) for file in files]):
+        return 0
+    rows = duckdb_rows(files, columns) if files else []
+    if rows != polars_rows(files, columns):
+        report.differ(table, "DuckDB and Polars read different rows")
+    rollups = {tuple(row[name] for name in KEYS["daily_rollups"]): row
+               for row in duckdb_rows(table_files(store, "daily_rollups"), COLUMNS["daily_rollups"])} if rows else {}
+    made, chains = {}, {}
+    for row in sorted(rows, key=lambda row: row["publish"]):
+        if made.setdefault(row["publish"], row["published_at"]) != row["published_at"]:
+            report.differ(table, f"publish {row['publish']} was made at two times")
+        chains.setdefault(tuple(row[name] for name in KEYS["daily_rollups"]), []).append(row)
+    for key, chain in chains.items():
+        shown = rollups.get(key, {})
+        if shown.get("status") != "final":
+            report.differ(table, f"{key} is {shown.get('status')}, not final")
+        sides = [tuple(row[name + side] for name, _ in MEASURES) for row in chain for side in ("_before", "_after")]
+        if None in sum(sides, ()) or any(before == after for before, after in zip(sides[::2], sides[1::2])):
+            report.differ(table, f"{key} has a row that moves nothing")
+        if any(after != before for after, before in zip(sides[1::2], sides[2::2])) or sides[-1] != tuple(shown.get(name) for name, _ in MEASURES):
+            report.differ(table, f"{key} is no chain that ends with what the rollups show")
+    if files:
+        check_places(report, store, table, files)
+        check_hive(report, store, table)
+    return len(rows)
+
+
 def check_privacy(report, store, forbidden):
     """No id and no payload text in a string of any table, nor as plain bytes in any file of the store."""
     texts = set()
@@ -255,7 +290,7 @@ def check_table(report, store, table, expected):
 
 
 def check_store(store, expected, forbidden=()):
-    """Checks the three tables of a store and returns the report."""
+    """Checks the tables of a store and returns the report."""
     report = Report()
     for table in COLUMNS:
         before = len(report.differences)
@@ -265,6 +300,11 @@ def check_store(store, expected, forbidden=()):
             report.differ(table, f"cannot be read: {error}")
         found = len(report.differences) - before
         report.lines.append(f"{table}: {len(expected[table])} rows expected, {len(table_files(store, table))} files, {found} differences")
+    try:
+        report.restatements = check_restatements(report, store)
+        report.lines.append(f"restatements: {report.restatements} rows")
+    except (duckdb.Error, polars.exceptions.PolarsError, OSError) as error:
+        report.differ("restatements", f"cannot be read: {error}")
     try:
         check_privacy(report, store, list(forbidden))
     except (polars.exceptions.PolarsError, OSError) as error:

@@ -57,7 +57,7 @@ def write_store(store, tables, columns=None, month=check_tables.month_of, **habi
         for row in rows:
             files.setdefault("" if table == "ledger" else month(table, row), []).append(row)
         for name, some in files.items():
-            write_table(folder / name / "data.parquet", some, (columns or check_tables.COLUMNS)[table], **habits)
+            write_table(folder / name / "data.parquet", some, (columns or check_tables.COLUMNS_OF)[table], **habits)
 
 
 def main():

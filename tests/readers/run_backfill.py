@@ -75,7 +75,8 @@ class Bench:
         if not code:
             report = check_tables.check_store(store, expected, self.forbidden)
             problems += report.differences
-            name += " (" + ", ".join(f"{table} {len(rows)}" for table, rows in expected.items()) + ")"
+            counts = {table: len(rows) for table, rows in expected.items()} | {"restatements": report.restatements}
+            name += " (" + ", ".join(f"{table} {count}" for table, count in counts.items()) + ")"
         self.tell(name, problems)
 
 

@@ -355,5 +355,60 @@ class CheckTablesTest(unittest.TestCase):
                 self.assertIn("cannot be read", str(self.differences(cut)))
 
 
+class CheckRestatementsTest(unittest.TestCase):
+    """A chain of rows that ends with what the rollups show passes; whatever is wrong with it does not."""
+
+    def setUp(self):
+        rollups = copy.deepcopy(fake_postroad.full_rows("daily_rollups", MADE.tables["daily_rollups"])[::7])
+        self.rollups = [row | {"status": "final"} for row in rollups]
+        often, once = self.rollups[0], self.rollups[-1]
+        self.rows = [self.row(2, often, 3, 2), self.row(4, often, 2, 0), self.row(4, once, 1, 0)]
+
+    def row(self, publish, rollup, less_before, less_after):
+        """A row whose sides show so many events less than the rollup."""
+        row = {"publish": publish, "published_at": JULY_US + publish}
+        row |= {name: rollup[name] for name in ("business_date", "prefecture_code", "product_code")}
+        for side, less in (("_before", less_before), ("_after", less_after)):
+            row |= {name + side: rollup[name] - less if name == "events" else rollup[name] for name, _ in check_tables.MEASURES}
+        return row
+
+    def differences(self):
+        """What the check says of the two tables as they stand."""
+        with tempfile.TemporaryDirectory() as store:
+            fake_postroad.write_store(store, {"daily_rollups": self.rollups, "restatements": self.rows})
+            report = check_tables.Report()
+            report.restatements = check_tables.check_restatements(report, store)
+            self.assertEqual(report.restatements, len(self.rows))
+            return report.differences
+
+    def test_right_rows_pass(self):
+        self.assertEqual(self.differences(), [])
+        self.rows = []
+        self.assertEqual(self.differences(), [])
+
+    def test_wrong_rows(self):
+        for name, at, change, said in (
+                ("a gap in the chain", 0, {"events_after": 0}, "no chain"), ("an end that is not shown", 1, {"volume_after": -9}, "no chain"),
+                ("nothing moved", 2, {"events_before": self.rows[2]["events_after"]}, "moves nothing"),
+                ("no such cell", 2, {"product_code": "other"}, "not final"), ("two times", 2, {"published_at": JULY_US}, "at two times"),
+                ("out of order", 0, {"publish": 5}, "not sorted"), ("another month", 0, {"business_date": "2031-01-01"}, "not final")):
+            kept, self.rows[at] = self.rows[at], self.rows[at] | change
+            with self.subTest(name):
+                self.assertIn(said, str(self.differences()))
+            self.rows[at] = kept
+        self.assertEqual(self.differences(), [])
+
+    def test_lost_and_doubled_rows(self):
+        rows = self.rows
+        for wrong in (rows[1:] + rows[1:2], rows[:1] + rows[2:], rows + rows[:1]):
+            self.rows = wrong
+            self.assertTrue(self.differences())
+
+    def test_a_day_that_is_not_final(self):
+        for status in ("open", "complete_without", "complete"):
+            self.rollups[0]["status"] = status
+            self.assertIn("not final", str(self.differences()))
+
+
 if __name__ == "__main__":
     unittest.main()

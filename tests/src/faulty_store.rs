@@ -20,6 +20,7 @@ use object_store::{
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tokio::sync::Notify;
 
 use plan::Plan;
 pub use plan::{Fault, Odds, Op};
@@ -31,12 +32,15 @@ mod plan;
 pub struct FaultyStore {
     inner: Arc<dyn ObjectStore>,
     plan: Arc<Mutex<Plan>>,
+    /// Told when a call is held, and when it may go on.
+    held: Arc<Notify>,
+    released: Arc<Notify>,
 }
 
 impl FaultyStore {
     /// A store that fails only where [`fail_next`](Self::fail_next) says so.
     pub fn scripted(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, plan: Arc::default() }
+        Self { inner, plan: Arc::default(), held: Arc::default(), released: Arc::default() }
     }
 
     /// A store that fails by lot; the same seed and the same calls give the same faults.
@@ -53,6 +57,23 @@ impl FaultyStore {
     pub fn fail_next(&self, op: Op, fault: Fault) {
         assert!(fault.suits(op), "{op:?} cannot meet {fault:?}");
         self.plan().script.push_back((op, fault));
+    }
+
+    /// Lets `calls` more calls pass and holds the one after them, before it has any effect: its
+    /// caller is stopped, as a process may be, until [`release`](Self::release).
+    pub fn hold_after(&self, calls: usize) {
+        let mut plan = self.plan();
+        plan.hold = Some(plan.calls.len() + calls + 1);
+    }
+
+    /// Waits until a call is held.
+    pub async fn held(&self) {
+        self.held.notified().await;
+    }
+
+    /// Lets the call that is held go on.
+    pub fn release(&self) {
+        self.released.notify_one();
     }
 
     /// No more faults, no more latency; late writes stay under way.
@@ -92,11 +113,17 @@ impl FaultyStore {
 
     /// Begins a call: what is due lands, time passes, a lot is drawn.
     async fn begin(&self, op: Op) -> Option<Fault> {
-        let (now, latency, fault) = {
+        let (now, latency, fault, is_held) = {
             let mut plan = self.plan();
             plan.calls.push(op);
-            (plan.calls.len() as u64, plan.latency(), plan.draw(op))
+            let now = plan.calls.len();
+            let is_held = plan.hold.take_if(|hold| *hold == now).is_some();
+            (now as u64, plan.latency(), plan.draw(op), is_held)
         };
+        if is_held {
+            self.held.notify_one();
+            self.released.notified().await;
+        }
         pass(latency).await;
         self.land(now).await;
         fault

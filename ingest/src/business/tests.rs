@@ -40,6 +40,7 @@ fn snapshot(rollup: Rollup, watermarks: &[Option<Timestamp>], published_at: Time
         next_offset: Some(1),
         watermark: *watermark,
         closed: false,
+        released_through: None,
     };
     let manifest = Manifest {
         format: MANIFEST_FORMAT,
@@ -48,10 +49,12 @@ fn snapshot(rollup: Rollup, watermarks: &[Option<Timestamp>], published_at: Time
         shards: watermarks.iter().enumerate().map(shard).collect(),
         totals: Totals::default(),
         dead_letters: 0,
+        complete_without_through: None,
         complete_through: None,
         final_through: None,
         reference: String::new(),
         files: BTreeMap::new(),
+        history: BTreeMap::new(),
     };
     Snapshot { manifest: Arc::new(manifest), rollup: Arc::new(rollup) }
 }

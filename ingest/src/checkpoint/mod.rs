@@ -318,6 +318,7 @@ impl Checkpoint {
             watermark: self.state.watermark,
             caught_up_at: self.caught_up_at,
             closed: self.phase == Phase::Closed,
+            released_through: self.released_through,
         }
     }
 }

@@ -1,21 +1,23 @@
-//! The pure part of a publish: shards in, a manifest and the files that changed out.
+//! The pure part of a publish: shards in, a manifest and the files that changed out. First they are
+//! merged, which shows what the publish moves; then it is drafted, which needs what was moved before.
+
+mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use bytes::Bytes;
 use postroad_aggregate::days::Horizon;
-use postroad_aggregate::event::CellKey;
-use postroad_aggregate::ledger::DeadLetter;
-use postroad_aggregate::measures::Measures;
 use postroad_aggregate::merge::Rollup;
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::tables::Table;
+use postroad_schemas::time::parse_date;
 use postroad_schemas::units::{BusinessDay, Span, Timestamp};
 
-use super::manifest::{FileEntry, MANIFEST_FORMAT, MANIFESTS_KEPT, Manifest, ShardEntry, Totals};
-use super::{PublishError, parquet_file, rows};
+use self::files::{Files, retained};
+use super::manifest::{MANIFEST_FORMAT, MANIFESTS_KEPT, Manifest, ShardEntry, Totals};
+use super::restatements::{Before, Changes, Restatement};
+use super::{PublishError, history, parquet_file, rows};
 use crate::checkpoint::envelope::Seq;
 use crate::checkpoint::{Checkpoint, ShardId};
 
@@ -36,9 +38,11 @@ pub struct DraftInput {
     /// The publish before.
     pub last: Option<Arc<Manifest>>,
     /// The newest manifests, ascending, the one before included.
-    pub history: Vec<Arc<Manifest>>,
-    /// Keys of files that have to be written again whatever their rows.
+    pub manifests: Vec<Arc<Manifest>>,
+    /// Keys of files, and places of the history, that have to be written again whatever their rows.
     pub damaged: BTreeSet<String>,
+    /// Part of the names of the objects that are created for this publish.
+    pub nonce: u128,
     /// When the publish is made.
     pub now: Timestamp,
 }
@@ -50,8 +54,20 @@ pub struct Draft {
     pub manifest: Manifest,
     /// The files whose rows changed, by key.
     pub files: Vec<(String, Bytes)>,
+    /// The objects of the history that it names for the first time, by key.
+    pub objects: Vec<(String, Bytes)>,
     /// The merged cells.
     pub rollup: Rollup,
+    /// How many final cells it moves.
+    pub restated: usize,
+}
+
+/// The merged shards, and what they change.
+#[derive(Debug)]
+pub struct Merged {
+    rollup: Rollup,
+    before: Before,
+    changes: Changes,
 }
 
 impl DraftInput {
@@ -74,6 +90,10 @@ impl DraftInput {
         self.checkpoints().iter().map(|shard| retained(shard, oldest).count() as u64).sum()
     }
 
+    fn publish(&self) -> u64 {
+        self.last.as_ref().map_or(1, |last| last.publish + 1)
+    }
+
     fn entries(&self) -> Vec<ShardEntry> {
         let entry = |(id, found): &Loaded| {
             let found = found.as_ref().map(|(seq, checkpoint)| (seq.get(), checkpoint.as_ref()));
@@ -87,126 +107,75 @@ impl DraftInput {
     }
 }
 
-/// Merges the shards and encodes every file whose rows differ from the publish before.
+/// Merges the shards, and compares them with the publish before.
+pub fn merge(input: &DraftInput, before: Before) -> Merged {
+    let mut rollup = Rollup::default();
+    for checkpoint in input.checkpoints() {
+        rollup.add(&checkpoint.state.cells);
+    }
+    let final_through = input.last.as_ref().and_then(|last| last.final_through);
+    let stamp = (input.publish(), input.now);
+    let changes = Changes::between(&before, &rollup, final_through, stamp);
+    Merged { rollup, before, changes }
+}
+
+impl Merged {
+    /// The months whose restatements are written again, so that the earlier ones are needed.
+    pub fn restated_months(&self, input: &DraftInput) -> BTreeSet<BusinessDay> {
+        let restated = self.changes.restated.iter().map(|row| row.cell.day.month_start());
+        let files = input.last.iter().flat_map(|last| last.files.keys());
+        let months = files.filter_map(|key| month_of(Table::Restatements, key));
+        let is_damaged = |month: &BusinessDay| {
+            let file = file_key(Table::Restatements, Some(*month));
+            let place = history::restatements_place(*month);
+            [file, place].iter().any(|key| input.damaged.contains(key))
+        };
+        restated.chain(months.filter(is_damaged)).collect()
+    }
+}
+
+/// Encodes every file whose rows differ from the publish before. `so_far` are the restatements of
+/// [`Merged::restated_months`] that it shows.
 ///
 /// # Errors
 /// A sum that its column cannot hold.
-pub fn draft(input: &DraftInput) -> Result<Draft, PublishError> {
+pub fn draft(
+    input: &DraftInput,
+    merged: Merged,
+    so_far: BTreeMap<BusinessDay, Vec<Restatement>>,
+) -> Result<Draft, PublishError> {
     let checkpoints = input.checkpoints();
-    let mut rollup = Rollup::default();
-    for checkpoint in &checkpoints {
-        rollup.add(&checkpoint.state.cells);
-    }
-    let mut manifest = Manifest {
+    let rollup = &merged.rollup;
+    let manifest = Manifest {
         format: MANIFEST_FORMAT,
-        publish: input.last.as_ref().map_or(1, |last| last.publish + 1),
+        publish: input.publish(),
         published_at: input.now,
         shards: input.entries(),
-        totals: totals(&checkpoints, &rollup),
+        totals: totals(&checkpoints, rollup),
         dead_letters: input.dead_letters(),
+        complete_without_through: input.horizon.complete_without_through,
         complete_through: input.horizon.complete_through,
         final_through: input.horizon.final_through,
         reference: reference_hash(&input.codebook),
         files: BTreeMap::new(),
+        history: BTreeMap::new(),
     };
-    let mut files =
-        Files { input, publish: manifest.publish, entries: BTreeMap::new(), changed: Vec::new() };
-    files.daily_rollups(&rollup)?;
+    let mut manifests = input.manifests.clone();
+    manifests.push(Arc::new(manifest.clone()));
+    let kept = manifests.len().saturating_sub(MANIFESTS_KEPT);
+    let mut files = Files { input, manifest, changed: Vec::new(), created: Vec::new() };
+    files.daily_rollups(&merged)?;
+    files.final_cells(&merged)?;
+    files.restatements(&merged, so_far)?;
     files.dead_letters(&checkpoints)?;
-    files.calendar(&rollup)?;
+    files.calendar(rollup)?;
     files.add(&file_key(Table::Prefectures, None), &rows::prefectures(&input.codebook))?;
     files.add(&file_key(Table::Products, None), &rows::products(&input.codebook))?;
     files.add(&file_key(Table::Ledger, None), &rows::ledger(&checkpoints))?;
-    let mut history = input.history.clone();
-    history.push(Arc::new(manifest.clone()));
-    let kept = history.len().saturating_sub(MANIFESTS_KEPT);
-    files.add(&file_key(Table::Publishes, None), &rows::publishes(&history[kept..]))?;
-    manifest.files = files.entries;
-    Ok(Draft { manifest, files: files.changed, rollup })
-}
-
-/// Collects the files of a publish, and encodes those that changed.
-struct Files<'a> {
-    input: &'a DraftInput,
-    publish: u64,
-    entries: BTreeMap<String, FileEntry>,
-    changed: Vec<(String, Bytes)>,
-}
-
-impl Files<'_> {
-    fn add(&mut self, key: &str, batch: &RecordBatch) -> Result<(), PublishError> {
-        let rows_hash = format!("{:032x}", parquet_file::rows_hash(batch));
-        let before = self.input.last.as_ref().and_then(|last| last.files.get(key));
-        let entry = match before {
-            Some(entry) if entry.rows_hash == rows_hash && !self.input.damaged.contains(key) => {
-                entry.clone()
-            }
-            _ => {
-                let bytes = parquet_file::encode(batch, self.publish)
-                    .map_err(|error| PublishError::Encode(format!("{key}: {error}")))?;
-                let file_hash = format!("{:032x}", parquet_file::file_hash(&bytes));
-                self.changed.push((key.to_owned(), bytes));
-                let rows = batch.num_rows() as u64;
-                FileEntry { publish: self.publish, rows, rows_hash, file_hash }
-            }
-        };
-        self.entries.insert(key.to_owned(), entry);
-        Ok(())
-    }
-
-    fn daily_rollups(&mut self, rollup: &Rollup) -> Result<(), PublishError> {
-        let mut months: BTreeMap<BusinessDay, Vec<(&CellKey, &Measures)>> = BTreeMap::new();
-        for (key, measures) in rollup.cells() {
-            months.entry(key.day.month_start()).or_default().push((key, measures));
-        }
-        for (month, cells) in months {
-            let batch = rows::daily_rollups(&cells, &self.input.codebook, &self.input.horizon)?;
-            self.add(&file_key(Table::DailyRollups, Some(month)), &batch)?;
-        }
-        Ok(())
-    }
-
-    fn dead_letters(&mut self, checkpoints: &[&Checkpoint]) -> Result<(), PublishError> {
-        let mut months: BTreeMap<Option<BusinessDay>, Vec<(&ShardId, &DeadLetter)>> =
-            BTreeMap::new();
-        let oldest = self.input.oldest_kept();
-        let mut letters: Vec<_> =
-            checkpoints.iter().flat_map(|shard| retained(shard, oldest)).collect();
-        letters.sort_by_key(|(id, letter)| (*id, letter.offset));
-        for (id, letter) in letters {
-            let month = letter.timestamp.filter(|at| is_tabled(*at));
-            let month = month.map(|at| at.business_day().month_start());
-            months.entry(month).or_default().push((id, letter));
-        }
-        for (month, letters) in months {
-            let key = month
-                .map_or_else(unknown_month_key, |month| file_key(Table::DeadLetters, Some(month)));
-            self.add(&key, &rows::dead_letters(&letters))?;
-        }
-        Ok(())
-    }
-
-    /// Whole months, from the first with a rollup to the last.
-    fn calendar(&mut self, rollup: &Rollup) -> Result<(), PublishError> {
-        let Some((first, last)) = rollup.day_range() else { return Ok(()) };
-        let mut month = first.month_start();
-        while month <= last {
-            let next = month.plus_days(31).month_start();
-            let batch = rows::calendar(month, next, &self.input.horizon);
-            self.add(&file_key(Table::Calendar, Some(month)), &batch)?;
-            month = next;
-        }
-        Ok(())
-    }
-}
-
-/// The dead letters of a shard that were not judged before `oldest`.
-fn retained(
-    shard: &Checkpoint,
-    oldest: Timestamp,
-) -> impl Iterator<Item = (&ShardId, &DeadLetter)> {
-    let letters = shard.state.dead_letters.iter();
-    letters.filter(move |letter| letter.judged_at >= oldest).map(|letter| (&shard.id, letter))
+    files.add(&file_key(Table::Publishes, None), &rows::publishes(&manifests[kept..]))?;
+    let Files { manifest, changed: files, created: objects, .. } = files;
+    let restated = merged.changes.restated.len();
+    Ok(Draft { manifest, files, objects, rollup: merged.rollup, restated })
 }
 
 /// Whether an instant lies in a year that every reader can show; broken clocks point elsewhere.
@@ -240,9 +209,8 @@ pub fn file_key(table: Table, month: Option<BusinessDay>) -> String {
     }
 }
 
-/// Where dead letters without a usable timestamp stand: Hive's name for a partition that is null,
-/// which every reader understands.
-fn unknown_month_key() -> String {
-    let table = Table::DeadLetters.name();
-    format!("tables/{table}/business_month=__HIVE_DEFAULT_PARTITION__/data.parquet")
+/// The month of a table's file.
+pub fn month_of(table: Table, key: &str) -> Option<BusinessDay> {
+    let folder = format!("tables/{}/business_month=", table.name());
+    parse_date(key.strip_prefix(&folder)?.strip_suffix("/data.parquet")?)
 }

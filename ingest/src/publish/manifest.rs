@@ -2,19 +2,32 @@
 //! what every file looks like.
 //!
 //! Manifests are numbered and created with put-if-absent, so there is one publish of each number,
-//! whoever believes to be the publisher.
+//! whoever believes to be the publisher. The last member of the JSON object is a checksum of every
+//! byte before it: everything that is published hangs on a manifest, so a damaged one is not believed.
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::ObjectStore;
 use object_store::path::Path;
 use postroad_aggregate::days::Horizon;
 use postroad_schemas::units::{BusinessDay, Timestamp};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
 
+use super::PublishError;
 use crate::checkpoint::{Checkpoint, Phase, ShardId, Source};
+use crate::store::{Store, StoreError, failed};
 
 /// The version that this program writes. It reads all up to this one.
-pub const MANIFEST_FORMAT: u32 = 1;
+///
+/// 2: the history, released days, the checksum. A program that does not know them would lose the
+/// first and show the second as open again.
+pub const MANIFEST_FORMAT: u32 = 2;
+
+/// The first version that has a history and a checksum.
+pub const HISTORY_SINCE: u32 = 2;
 
 /// How many manifests are kept; also the length of the table `publishes`.
 pub const MANIFESTS_KEPT: usize = 1_000;
@@ -34,6 +47,9 @@ pub struct Manifest {
     pub totals: Totals,
     /// Dead letters that their retention still keeps.
     pub dead_letters: u64,
+    /// Every day up to this one is complete, or was released by an operator, inclusive.
+    #[serde(default)]
+    pub complete_without_through: Option<BusinessDay>,
     /// Every day up to this one is complete, inclusive.
     pub complete_through: Option<BusinessDay>,
     /// Every day up to this one is final, inclusive.
@@ -42,6 +58,9 @@ pub struct Manifest {
     pub reference: String,
     /// Every table file by its key.
     pub files: BTreeMap<String, FileEntry>,
+    /// The objects of the history by place.
+    #[serde(default)]
+    pub history: BTreeMap<String, HistoryEntry>,
 }
 
 /// One shard of a publish.
@@ -67,6 +86,9 @@ pub struct ShardEntry {
     pub watermark: Option<Timestamp>,
     /// Whether nothing more can come.
     pub closed: bool,
+    /// The last day that an operator has decided not to wait for, inclusive.
+    #[serde(default)]
+    pub released_through: Option<BusinessDay>,
 }
 
 /// Sums over all shards.
@@ -99,10 +121,57 @@ pub struct FileEntry {
     pub file_hash: String,
 }
 
+/// One object of the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Its key; there is never another object of this key.
+    pub key: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Rows.
+    pub rows: u64,
+    /// XXH3-128 of the object.
+    pub file_hash: String,
+}
+
 impl Manifest {
     /// The horizon that was published.
     pub fn horizon(&self) -> Horizon {
-        Horizon { complete_through: self.complete_through, final_through: self.final_through }
+        Horizon {
+            complete_without_through: self.complete_without_through,
+            complete_through: self.complete_through,
+            final_through: self.final_through,
+        }
+    }
+
+    /// The bytes of the manifest, checksum and all.
+    ///
+    /// # Panics
+    /// Never: plain structs serialise.
+    pub fn encode(&self) -> Bytes {
+        let mut content = serde_json::to_vec(self).expect("a plain struct serialises");
+        content.pop();
+        let end = end_of(&content);
+        content.extend(end.bytes());
+        content.into()
+    }
+
+    /// The inverse of [`Self::encode`], also for earlier formats.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn decode(content: &[u8]) -> Result<Self, String> {
+        let manifest: Self = serde_json::from_slice(content).map_err(|error| error.to_string())?;
+        let (body, end) = content.split_at(content.len().saturating_sub(END_LEN));
+        let has_checksum = end.starts_with(CHECKSUM.as_bytes());
+        if (has_checksum && end != end_of(body).as_bytes())
+            || (!has_checksum && manifest.format >= HISTORY_SINCE)
+        {
+            let fault = "its checksum is not that of its content; restore it, or move it away: then \
+                         the publish is made again";
+            return Err(fault.to_owned());
+        }
+        Ok(manifest)
     }
 
     /// The shards that this publish holds or waits for.
@@ -125,6 +194,7 @@ impl ShardEntry {
             next_offset: checkpoint.map(|checkpoint| checkpoint.state.ledger.next.get()),
             watermark: checkpoint.and_then(|checkpoint| checkpoint.state.watermark),
             closed: checkpoint.is_some_and(|checkpoint| checkpoint.phase == Phase::Closed),
+            released_through: checkpoint.and_then(|found| found.clock().released_through),
         }
     }
 
@@ -139,6 +209,63 @@ impl ShardEntry {
             incarnation: self.incarnation,
         }
     }
+}
+
+/// What every version of the format has.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+/// The member that ends a manifest.
+const CHECKSUM: &str = r#","checksum":""#;
+/// The length of the end of a manifest: its checksum and two closing marks.
+const END_LEN: usize = CHECKSUM.len() + 32 + 2;
+
+/// The end of a manifest that begins with `body`.
+fn end_of(body: &[u8]) -> String {
+    format!("{CHECKSUM}{:032x}\"}}", xxh3_128(body))
+}
+
+/// Reads a manifest, and reads it again if it looks damaged: a damaged answer is not yet a damaged
+/// object.
+///
+/// # Errors
+/// Where it cannot be read or was written by a newer program.
+pub(super) async fn read(store: &Store, publish: u64) -> Result<Manifest, PublishError> {
+    let key = key(publish);
+    let mut reason = String::new();
+    for _ in 0..2 {
+        let content = store.get(&key).await?;
+        if let Ok(Version { format: found }) = serde_json::from_slice(&content)
+            && found > MANIFEST_FORMAT
+        {
+            return Err(PublishError::Newer { key: key.to_string(), found });
+        }
+        match Manifest::decode(&content) {
+            Ok(manifest) => return Ok(manifest),
+            Err(found) => reason = found,
+        }
+    }
+    Err(StoreError::Unreadable { key: key.to_string(), reason }.into())
+}
+
+/// What the newest publish says of a shard, if it holds any of its checkpoints.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn published_entry(
+    store: &Store,
+    id: &ShardId,
+) -> Result<Option<ShardEntry>, PublishError> {
+    let folder = folder();
+    let listing = store.objects().list(Some(&folder));
+    let listed: Vec<_> = listing.try_collect().await.map_err(failed("listing", &folder))?;
+    let Some(newest) = listed.iter().filter_map(|object| number(&object.location)).max() else {
+        return Ok(None);
+    };
+    let manifest = read(store, newest).await?;
+    Ok(manifest.shards.into_iter().find(|entry| entry.seq.is_some() && entry.id() == *id))
 }
 
 /// The folder of the manifests.

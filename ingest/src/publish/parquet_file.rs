@@ -3,6 +3,7 @@
 use arrow::array::{Array, RecordBatch};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -28,6 +29,21 @@ pub fn encode(batch: &RecordBatch, publish: u64) -> Result<Bytes, ParquetError> 
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
     writer.write(batch)?;
     writer.into_inner().map(Bytes::from)
+}
+
+/// Decodes a file that [`encode`] has made.
+///
+/// # Errors
+/// Where the bytes are no Parquet file.
+pub fn decode(bytes: Bytes) -> Result<RecordBatch, ParquetError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    let schema = builder.schema().clone();
+    let rows = builder.metadata().file_metadata().num_rows();
+    let all = builder.with_batch_size(usize::try_from(rows).unwrap_or(0).max(1));
+    match all.build()?.next() {
+        Some(batch) => Ok(batch?),
+        None => Ok(RecordBatch::new_empty(schema)),
+    }
 }
 
 /// A hash of the rows of a freshly built batch: of every buffer of every column.

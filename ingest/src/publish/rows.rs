@@ -1,25 +1,30 @@
 //! The rows of every published table, as Arrow batches.
 //!
 //! Each function here is pure: merged state in, one batch out, sorted as the contract says. A sum
-//! that a column cannot hold is an error that names its cell; it is never rounded or wrapped.
+//! that a column cannot hold is an error that names its cell; it is never rounded or wrapped. What
+//! a later publish has to know of an earlier one is read back here, too.
+
+mod measures;
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, BinaryArray, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use postroad_aggregate::days::Horizon;
 use postroad_aggregate::event::CellKey;
 use postroad_aggregate::ledger::DeadLetter;
 use postroad_aggregate::measures::Measures;
 use postroad_schemas::codebook::{Codebook, Product};
-use postroad_schemas::tables::{MONEY_FEN_MAX, MONEY_PRECISION, MONEY_SCALE, Table};
-use postroad_schemas::units::{BusinessDay, Fen, Timestamp};
+use postroad_schemas::tables::Table;
+use postroad_schemas::units::{BusinessDay, Timestamp};
 
 use super::calendar::{iso_weekday, spring_festival};
 use super::draft::is_tabled;
 use super::manifest::Manifest;
+use super::restatements::Restatement;
 use crate::checkpoint::{Checkpoint, ShardId};
 
 /// A sum that its column cannot hold.
@@ -36,7 +41,20 @@ pub struct Overflow {
     value: i128,
 }
 
-type Cell<'a> = (&'a CellKey, &'a Measures);
+impl Overflow {
+    fn new(key: &CellKey, measure: &'static str, value: i128) -> Self {
+        Self {
+            measure,
+            day: key.day,
+            prefecture: key.prefecture.to_string(),
+            product: key.product,
+            value,
+        }
+    }
+}
+
+/// A cell and what it adds up to.
+pub type Cell<'a> = (&'a CellKey, &'a Measures);
 
 /// `daily_rollups`: one row for each cell, in the order given.
 ///
@@ -51,12 +69,8 @@ pub fn daily_rollups(
     let text = |get: &dyn Fn(&CellKey) -> String| -> ArrayRef {
         Arc::new(cells.iter().map(|(key, _)| Some(get(key))).collect::<StringArray>())
     };
-    let count = |get: fn(&Measures) -> i64| -> ArrayRef {
-        Arc::new(cells.iter().map(|(_, m)| get(m)).collect::<Int64Array>())
-    };
-    let money = |name, get: fn(&Measures) -> Fen| money_column(cells, name, get);
     let days: Date32Array = cells.iter().map(|(key, _)| Some(key.day.days())).collect();
-    let columns: Vec<ArrayRef> = vec![
+    let mut columns: Vec<ArrayRef> = vec![
         Arc::new(days),
         text(&|key| key.prefecture.to_string()),
         // A code that has left the codebook keeps its rows; the code stands in for the name.
@@ -65,67 +79,67 @@ pub fn daily_rollups(
         text(&|key| key.product.line().to_string()),
         text(&|key| key.product.to_string()),
         text(&|key| codebook.product_name(key.product).to_owned()),
-        count(|m| m.volume),
-        money("revenue_yuan", |m| m.revenue)?,
-        weight_column(cells)?,
-        count(|m| m.scans),
-        count(|m| m.due),
-        count(|m| m.delivered),
-        count(|m| m.on_time),
-        count(|m| m.failed_attempts),
-        count(|m| m.returned),
-        count(|m| m.voided),
-        money("balance_yuan", |m| m.balance)?,
-        money("turnover_yuan", |m| m.turnover)?,
-        count(|m| m.accounts_opened),
-        count(|m| m.reversals),
-        count(|m| m.agri_volume),
-        money("agri_revenue_yuan", |m| m.agri_revenue)?,
-        count(|m| m.events),
-        count(|m| m.late_events),
-        count(|m| m.restated_events),
-        text(&|key| horizon.status(key.day).to_string()),
     ];
+    columns.extend(measures::columns(cells)?);
+    columns.push(text(&|key| horizon.status(key.day).to_string()));
     Ok(batch(Table::DailyRollups, columns))
+}
+
+/// What [`daily_rollups`] has written; `None` where it is something else.
+pub fn read_daily_rollups(batch: &RecordBatch) -> Option<Vec<(CellKey, Measures)>> {
+    Some(measures::read_keys(batch)?.into_iter().zip(measures::read(batch, "")?).collect())
+}
+
+/// `restatements`: one row for each, in the order given.
+///
+/// # Errors
+/// The first sum that leaves its column.
+///
+/// # Panics
+/// Never: a publish's number is a count of publishes.
+pub fn restatements(restated: &[Restatement]) -> Result<RecordBatch, Overflow> {
+    let text = |get: fn(&CellKey) -> String| -> ArrayRef {
+        Arc::new(restated.iter().map(|row| Some(get(&row.cell))).collect::<StringArray>())
+    };
+    let sides = |get: fn(&Restatement) -> &Measures| {
+        measures::columns(&restated.iter().map(|row| (&row.cell, get(row))).collect::<Vec<_>>())
+    };
+    let (before, after) = (sides(|row| &row.before)?, sides(|row| &row.after)?);
+    let publish = |row: &Restatement| i64::try_from(row.publish).expect("few");
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(restated.iter().map(publish).collect::<Int64Array>()),
+        instants(restated.iter().map(|row| Some(row.published_at))),
+        Arc::new(restated.iter().map(|row| Some(row.cell.day.days())).collect::<Date32Array>()),
+        text(|cell| cell.prefecture.to_string()),
+        text(|cell| cell.product.to_string()),
+    ];
+    columns.extend(before.into_iter().zip(after).flat_map(|(before, after)| [before, after]));
+    Ok(batch(Table::Restatements, columns))
+}
+
+/// What [`restatements`] has written; `None` where it is something else.
+pub fn read_restatements(batch: &RecordBatch) -> Option<Vec<Restatement>> {
+    let publishes = batch.column_by_name("publish")?.as_primitive_opt::<Int64Type>()?;
+    let times = batch.column_by_name("published_at")?;
+    let times = times.as_primitive_opt::<TimestampMicrosecondType>()?;
+    let stamps = publishes.values().iter().zip(times.values());
+    let sides = measures::read(batch, "_before")?.into_iter().zip(measures::read(batch, "_after")?);
+    let row = |((cell, (publish, at)), (before, after)): ((CellKey, (&i64, &i64)), _)| {
+        let publish = u64::try_from(*publish).ok()?;
+        Some(Restatement {
+            publish,
+            published_at: Timestamp::from_micros(*at),
+            cell,
+            before,
+            after,
+        })
+    };
+    measures::read_keys(batch)?.into_iter().zip(stamps).zip(sides).map(row).collect()
 }
 
 /// The province of a code that the codebook does not hold: GB/T 2260 begins with it.
 fn province_of(key: &CellKey) -> String {
     format!("{:02}0000", key.prefecture.get() / 10_000)
-}
-
-fn money_column(
-    cells: &[Cell<'_>],
-    measure: &'static str,
-    get: fn(&Measures) -> Fen,
-) -> Result<ArrayRef, Overflow> {
-    let fen = cells.iter().map(|(key, measures)| {
-        let value = get(measures).get();
-        if value.abs() <= MONEY_FEN_MAX { Ok(value) } else { Err(overflow(key, measure, value)) }
-    });
-    let fen: Decimal128Array = fen.collect::<Result<Vec<_>, _>>()?.into();
-    let yuan = fen
-        .with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)
-        .expect("precision and scale are those of a valid type");
-    Ok(Arc::new(yuan))
-}
-
-fn weight_column(cells: &[Cell<'_>]) -> Result<ArrayRef, Overflow> {
-    let grams = cells.iter().map(|(key, measures)| {
-        let value = measures.weight.get();
-        i64::try_from(value).map_err(|_| overflow(key, "weight_g", value))
-    });
-    Ok(Arc::new(grams.collect::<Result<Int64Array, _>>()?))
-}
-
-fn overflow(key: &CellKey, measure: &'static str, value: i128) -> Overflow {
-    Overflow {
-        measure,
-        day: key.day,
-        prefecture: key.prefecture.to_string(),
-        product: key.product,
-        value,
-    }
 }
 
 /// `ledger`: one row for each shard that has a checkpoint.
@@ -214,6 +228,7 @@ pub fn publishes(manifests: &[Arc<Manifest>]) -> RecordBatch {
         count(|manifest| manifest.totals.cells),
         instants(manifests.iter().map(|manifest| watermarks(manifest).0)),
         instants(manifests.iter().map(|manifest| watermarks(manifest).1)),
+        day(|manifest| manifest.complete_without_through),
         day(|manifest| manifest.complete_through),
         day(|manifest| manifest.final_through),
     ];

@@ -18,10 +18,15 @@ use super::draft::file_key;
 use super::*;
 use crate::checkpoint::chain::Tip;
 use crate::checkpoint::{Phase, Standing, format};
+use crate::error::Kind;
 
 mod dead_letters;
+mod history;
+mod interleavings;
 mod losses;
+mod manifests;
 mod races;
+mod restatements;
 mod tables;
 mod vector;
 
@@ -48,6 +53,7 @@ struct Log {
     next: i64,
     phase: Phase,
     caught_up_at: Option<Timestamp>,
+    released_through: Option<BusinessDay>,
 }
 
 impl Log {
@@ -59,7 +65,8 @@ impl Log {
         let rules = Arc::new(Rules::with_defaults(&Codebook::liaoning()));
         let state = ShardState::new(Contract::Parcel, NextOffset::new(0), RulesId::of(b"rules"));
         let shard = Shard::resume(state, vec![rules], IdKey([5; 16]), false);
-        Self { id, shard, next: 0, phase: Phase::Running, caught_up_at: None }
+        let phase = Phase::Running;
+        Self { id, shard, next: 0, phase, caught_up_at: None, released_through: None }
     }
 
     fn take(&mut self, value: Option<&str>, timestamp: Option<Timestamp>) {
@@ -91,6 +98,7 @@ impl Log {
     fn checkpoint(&self) -> Checkpoint {
         let mut standing = Standing::new(self.id.clone());
         (standing.phase, standing.caught_up_at) = (self.phase, self.caught_up_at);
+        standing.released_through = self.released_through;
         standing.with(self.shard.state().clone())
     }
 }
@@ -162,14 +170,6 @@ impl Desk {
         self.file(key).await.1
     }
 
-    /// The publish that a file says it is of.
-    async fn stamp(&self, key: &str) -> String {
-        let (metadata, _) = self.file(key).await;
-        let pairs = metadata.file_metadata().key_value_metadata().expect("metadata").clone();
-        let stamp = pairs.into_iter().find(|pair| pair.key == parquet_file::STAMP);
-        stamp.and_then(|stamp| stamp.value).expect("a stamp")
-    }
-
     /// Every manifest, ascending.
     async fn manifests(&self) -> Vec<Manifest> {
         let folder = manifest::folder();
@@ -198,11 +198,40 @@ impl Desk {
         for (key, entry) in &newest.files {
             let bytes = self.bytes(key).await.expect("listed");
             assert_eq!(file_hash(&bytes), entry.file_hash, "{key}");
-            assert_eq!(self.stamp(key).await, entry.publish.to_string(), "{key}");
-            let rows = self.rows(key).await;
+            let (metadata, rows) = self.file(key).await;
+            assert_eq!(stamp(&metadata), entry.publish.to_string(), "{key}");
             assert_eq!(rows.num_rows() as u64, entry.rows, "{key}");
         }
     }
+}
+
+impl Desk {
+    /// The history holds the objects that the newest manifest names, whole, and none that neither it
+    /// nor the one before it names.
+    async fn check_history(&self) {
+        let folder = Path::from("history");
+        let listed: Vec<_> = self.inner.list(Some(&folder)).try_collect().await.expect("a list");
+        let found: BTreeSet<_> = listed.iter().map(|object| object.location.to_string()).collect();
+        let mut manifests = self.manifests().await;
+        let newest = manifests.pop().expect("a publish");
+        let lately = manifests.last().into_iter().chain([&newest]);
+        let lately = lately.flat_map(|manifest| manifest.history.values());
+        let named: BTreeSet<_> = lately.map(|entry| entry.key.clone()).collect();
+        assert!(found.is_subset(&named), "{:?}", found.difference(&named));
+        for entry in newest.history.values() {
+            let bytes = self.bytes(&entry.key).await.expect("listed");
+            assert_eq!(file_hash(&bytes), entry.file_hash, "{}", entry.key);
+            assert_eq!(bytes.len() as u64, entry.bytes, "{}", entry.key);
+            assert_eq!(self.rows(&entry.key).await.num_rows() as u64, entry.rows, "{}", entry.key);
+        }
+    }
+}
+
+/// The publish that a file says it is of.
+fn stamp(metadata: &ParquetMetaData) -> String {
+    let pairs = metadata.file_metadata().key_value_metadata().expect("metadata").clone();
+    let stamp = pairs.into_iter().find(|pair| pair.key == parquet_file::STAMP);
+    stamp.and_then(|stamp| stamp.value).expect("a stamp")
 }
 
 fn expected(logs: &[&Log]) -> BTreeSet<ShardId> {
@@ -211,6 +240,13 @@ fn expected(logs: &[&Log]) -> BTreeSet<ShardId> {
 
 async fn publish(publisher: &mut Publisher, logs: &[&Log]) -> Option<Snapshot> {
     publisher.publish(&expected(logs), today()).await.expect("a publish")
+}
+
+/// A draft as `publish` makes it, not committed yet.
+async fn drafted(publisher: &mut Publisher, logs: &[&Log]) -> Draft {
+    publisher.catch_up().await.expect("manifests");
+    let ids = publisher.load_vector(&expected(logs)).await.expect("checkpoints");
+    publisher.draft(publisher.input(&ids, today())).await.expect("a draft")
 }
 
 fn rollups_of(month: u32) -> String {
@@ -290,6 +326,48 @@ async fn names_that_changed_are_published_though_no_shard_moved() {
     desk.check_files().await;
 }
 
+/// A publisher that goes on looks at cells, not at rows: so it has to know when rows change without.
+#[tokio::test]
+async fn names_that_changed_are_published_by_a_publisher_that_goes_on() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(5, 30));
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    let mut publisher = desk.take_over().await;
+    publish(&mut publisher, &[&log]).await.expect("something new");
+    let text = include_str!("../../../schemas/data/liaoning.csv").replace("Shenyang", "Mukden");
+    let renamed = Codebook::from_csv("prefectures.csv", &text, None).expect("sound");
+    publisher.settings.codebook = Arc::new(renamed);
+    publish(&mut publisher, &[&log]).await.expect("new names");
+    for month in [5, 6] {
+        let rows = desk.rows(&rollups_of(month)).await;
+        assert_eq!(texts(&rows, "prefecture_name"), [Some("Mukden".to_owned())]);
+    }
+    desk.check_files().await;
+}
+
+/// Another version may have written the same cells with other columns.
+#[tokio::test]
+async fn a_month_that_another_program_wrote_is_compared_by_its_rows() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(5, 20));
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
+    let mut other = desk.manifests().await.remove(0);
+    let may = other.files.get_mut(&rollups_of(5)).expect("a file");
+    may.rows_hash = format!("{:032x}", 1);
+    desk.inner.put(&manifest::key(1), other.encode().into()).await.expect("written");
+
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    let made = publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
+    assert_eq!(made.manifest.files[&rollups_of(5)].publish, 2);
+    desk.check_files().await;
+}
+
 #[tokio::test]
 async fn a_crash_between_manifest_and_files_is_made_good_by_whoever_comes_next() {
     for successor in [false, true] {
@@ -319,6 +397,23 @@ async fn a_crash_between_manifest_and_files_is_made_good_by_whoever_comes_next()
     }
 }
 
+/// An inspection that failed is made up for, whatever else goes on.
+#[tokio::test]
+async fn files_of_another_publisher_are_looked_at_until_that_succeeds() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    let (mut publisher, mut other) = (desk.take_over().await, desk.take_over().await);
+    let made = drafted(&mut other, &[&log]).await;
+    desk.store.create(&manifest::key(1), made.manifest.encode()).await.expect("and it ended");
+    publisher.catch_up().await.expect("a manifest");
+    desk.faulty.fail_next(Op::Get, Fault::Before);
+    publisher.publish(&expected(&[&log]), today()).await.expect_err("a file could not be read");
+    publish(&mut publisher, &[&log]).await.expect("files to be mended");
+    desk.check_files().await;
+}
+
 #[tokio::test]
 async fn a_file_that_is_missing_or_damaged_is_written_again() {
     let mut desk = Desk::new();
@@ -341,35 +436,58 @@ async fn a_file_that_is_missing_or_damaged_is_written_again() {
     assert_eq!(rewritten, [lost.as_ref(), cut.as_ref(), "tables/publishes/data.parquet"]);
 }
 
+/// A file that is read back as something else does not keep the others from being replaced, and the
+/// next publish writes it again.
 #[tokio::test]
-async fn a_manifest_whose_answer_was_lost_is_made_good_by_the_next_inspection() {
+async fn a_file_is_read_back_after_it_was_replaced() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    let mut publisher = desk.take_over().await;
+    let made = drafted(&mut publisher, &[&log]).await;
+    desk.faulty.fail_next(Op::Get, Fault::Corrupt);
+    let error = publisher.commit(made).await.expect_err("it was read back as something else");
+    assert_eq!(error.kind(), Kind::Retry);
+    let PublishError::NotAsWritten { key } = error else { panic!("{error}") };
+    assert_eq!(key, rollups_of(6));
+    desk.check_files().await;
+
+    let mended = publish(&mut publisher, &[&log]).await.expect("a file to be mended");
+    let written = mended.manifest.files.iter().filter(|(_, entry)| entry.publish == 2);
+    let written: Vec<_> = written.map(|(key, _)| &**key).collect();
+    assert_eq!(written, [&*key, "tables/publishes/data.parquet"]);
+    desk.check_files().await;
+    assert!(publish(&mut publisher, &[&log]).await.is_none(), "once is enough");
+}
+
+/// A put whose answer was lost is settled by reading, and the publish goes on.
+#[tokio::test]
+async fn a_manifest_whose_answer_was_lost_is_found_again() {
     let mut desk = Desk::new();
     let mut log = Log::new(0);
     log.express(date(6, 20));
     desk.write(&log).await;
     let mut publisher = desk.take_over().await;
     desk.faulty.fail_next(Op::Put, Fault::After);
-    publisher.publish(&expected(&[&log]), today()).await.expect_err("a lost answer");
-    assert_eq!(desk.manifests().await.len(), 1);
-    publish(&mut publisher, &[&log]).await;
-    publisher.inspect_files().await.expect("an inspection");
-    publish(&mut publisher, &[&log]).await;
+    let published = publish(&mut publisher, &[&log]).await.expect("something new");
+    assert_eq!(published.manifest.publish, 1);
     desk.check_files().await;
 }
 
+/// One that lands after it was given up is a publish like another's: it is found by listing.
 #[tokio::test]
-async fn a_manifest_of_a_newer_program_is_refused() {
+async fn a_manifest_that_lands_late_is_made_good_by_the_next_publish() {
     let mut desk = Desk::new();
     let mut log = Log::new(0);
     log.express(date(6, 20));
     desk.write(&log).await;
-    publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
-    let mut newer = desk.manifests().await.remove(0);
-    (newer.format, newer.publish) = (MANIFEST_FORMAT + 1, 2);
-    let content = serde_json::to_vec(&newer).expect("a manifest");
-    desk.inner.put(&manifest::key(2), content.into()).await.expect("written");
-    let refused = Publisher::take_over(desk.store.clone(), desk.settings.clone()).await;
-    let error = refused.expect_err("a newer format");
-    assert_eq!(error.kind(), Kind::Config);
-    assert!(matches!(error, PublishError::Newer { found: 2, .. }), "{error}");
+    let mut publisher = desk.take_over().await;
+    desk.faulty.fail_next(Op::Put, Fault::Late(2));
+    publisher.publish(&expected(&[&log]), today()).await.expect_err("no answer");
+    assert!(desk.manifests().await.is_empty());
+    for _ in 0..2 {
+        let _ = publisher.publish(&expected(&[&log]), today()).await;
+    }
+    desk.check_files().await;
 }

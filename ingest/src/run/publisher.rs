@@ -176,7 +176,11 @@ impl Work {
             let owned = self.role.borrow().shards.clone();
             partitions.iter().flat_map(shards).chain(owned).collect()
         };
-        let made = publisher.publish(&expected, self.clock.now()).await?;
+        let made = publisher.publish(&expected, self.clock.now()).await;
+        let counts = publisher.take_counts();
+        self.shown.metrics.restatements.inc_by(counts.restated);
+        self.shown.metrics.restatements_unknown.inc_by(counts.unknown);
+        let made = made?;
         let outcome = if made.is_some() { "committed" } else { "unchanged" };
         self.shown.metrics.count_publish(outcome);
         self.shown.status.update(|view| {

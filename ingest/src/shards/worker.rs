@@ -348,7 +348,7 @@ fn clock_of(claimed: &ClaimedShard) -> ShardClock {
     ShardClock {
         watermark: claimed.fold.state().watermark,
         caught_up_at: claimed.standing.caught_up_at,
-        closed: false,
+        ..ShardClock::UNKNOWN
     }
 }
 

@@ -10,6 +10,7 @@
 //! segments/<source>/<topic>/<partition>/<incarnation>/…    what left a shard's state because it is old
 //! decisions/<source>/<topic>/<partition>/<incarnation>/…   what operators decided about a shard
 //! publishes/<number>.json                            manifests
+//! history/<kind>/…/<publish>-<nonce>.parquet         what manifests name besides the tables
 //! tables/<table>/…/data.parquet                      what readers read
 //! _tmp/                                              scratch, safe to delete while nothing runs
 //! ```
@@ -174,7 +175,7 @@ impl Store {
         Self { objects, name, nonces: Arc::new(rand::random::<u128>), rules: Arc::default() }
     }
 
-    /// Draws the nonces of checkpoints from another source, for simulations.
+    /// Draws nonces from another source, for simulations.
     #[must_use]
     pub fn with_nonces(mut self, nonces: Nonces) -> Self {
         self.nonces = nonces;
@@ -184,6 +185,11 @@ impl Store {
     /// The chain of checkpoints of a shard.
     pub fn chain(&self, id: &ShardId) -> Chain {
         Chain::new(Arc::clone(&self.objects), id.prefix(), self.nonces.clone(), PACE)
+    }
+
+    /// A number that nobody else has drawn, so that what is named by it is nobody else's.
+    pub fn nonce(&self) -> u128 {
+        (self.nonces)()
     }
 
     /// The newest checkpoint of a shard, if it has any.

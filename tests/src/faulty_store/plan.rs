@@ -87,6 +87,8 @@ pub(super) struct Plan {
     pub(super) script: VecDeque<(Op, Fault)>,
     pub(super) late: Vec<(u64, BoxFuture<'static, ()>)>,
     pub(super) calls: Vec<Op>,
+    /// The number of the call that is to be held.
+    pub(super) hold: Option<usize>,
 }
 
 impl Plan {

@@ -10,6 +10,7 @@ mod demo;
 mod exactness;
 mod instances;
 mod privacy;
+mod restatements;
 mod stores;
 
 use std::time::Duration;

@@ -3,7 +3,8 @@
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Date32Type, Decimal128Type, Int32Type, Int64Type};
 use postroad_schemas::codebook::PrefectureCode;
-use postroad_schemas::units::Grams;
+use postroad_schemas::tables::MONEY_FEN_MAX;
+use postroad_schemas::units::{Fen, Grams};
 
 use super::*;
 
@@ -136,4 +137,52 @@ fn the_calendar_knows_leap_years_quarters_and_festivals() {
     assert_eq!(festival.null_count(), 1, "an unknown year has none");
     let half = rows.column_by_name("half").expect("a column").as_primitive::<Int32Type>().value(0);
     assert_eq!(half, 2);
+}
+
+/// What was final is read back from what was written, to the last fen; a measure that came later is
+/// zero in what was written before.
+#[test]
+fn cells_are_read_back_as_they_were_written() {
+    let row = std::array::from_fn(|index| -i128::try_from(index * index).expect("small"));
+    let first = Measures::from_array(&row).expect("counts");
+    let second = Measures { revenue: Fen::new(MONEY_FEN_MAX), ..first };
+    let cells = vec![(key(210_100), first), (key(210_200), second)];
+    let written: Vec<_> = cells.iter().map(|(key, measures)| (key, measures)).collect();
+    let rows = daily_rollups(&written, &Codebook::liaoning(), &Horizon::default()).expect("rows");
+    let file = crate::publish::parquet_file::encode(&rows, 1).expect("a batch of ours");
+    let rows = crate::publish::parquet_file::decode(file).expect("a file of ours");
+    assert_eq!(read_daily_rollups(&rows), Some(cells.clone()));
+
+    let is_old = |index: &usize| rows.schema().field(*index).name() != "turnover_yuan";
+    let old: Vec<_> = (0..rows.num_columns()).filter(is_old).collect();
+    let old = rows.project(&old).expect("columns of its own");
+    let older = |(key, measures): &(CellKey, Measures)| {
+        (*key, Measures { turnover: Fen::default(), ..*measures })
+    };
+    assert_eq!(read_daily_rollups(&old), Some(cells.iter().map(older).collect()));
+    assert_eq!(read_daily_rollups(&products(&Codebook::liaoning())), None);
+}
+
+#[test]
+fn restatements_are_read_back_as_they_were_written() {
+    let measures = |first: i128| {
+        let row = std::array::from_fn(|index| first + i128::try_from(index).expect("small"));
+        Measures::from_array(&row).expect("counts")
+    };
+    let restated = |publish: u64, at: i64| Restatement {
+        publish,
+        published_at: Timestamp::from_micros(at),
+        cell: key(210_100),
+        before: measures(at.into()),
+        after: measures(-i128::from(at)),
+    };
+    let rows = vec![restated(3, 1_700_000_000_000_001), restated(9, 5)];
+    let batch = restatements(&rows).expect("they fit");
+    let file = crate::publish::parquet_file::encode(&batch, 1).expect("a batch of ours");
+    let read = crate::publish::parquet_file::decode(file).expect("a file of ours");
+    assert_eq!(read_restatements(&read), Some(rows));
+    let none = restatements(&[]).expect("nothing to fit");
+    let file = crate::publish::parquet_file::encode(&none, 1).expect("a batch of ours");
+    let none = crate::publish::parquet_file::decode(file).expect("a file of ours");
+    assert_eq!(read_restatements(&none), Some(Vec::new()));
 }

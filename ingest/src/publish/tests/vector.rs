@@ -143,3 +143,96 @@ async fn an_idle_shard_releases_days_once_it_was_caught_up() {
     publish(&mut publisher, &[&log]).await.expect("something new");
     assert_eq!(statuses(&desk, 6).await, [(10, "complete".to_owned())]);
 }
+
+#[tokio::test]
+async fn a_released_day_is_shown_as_such_until_its_shard_has_passed_it() {
+    let mut desk = Desk::new();
+    let (mut read, mut stalled) = (Log::new(0), Log::new(1));
+    for day in [5, 8, 9, 15, 16, 20] {
+        read.express(date(6, day));
+    }
+    stalled.express(date(6, 9));
+    desk.write(&read).await;
+    desk.write(&stalled).await;
+    let mut publisher = desk.take_over().await;
+    let show = async |desk: &Desk| {
+        let mut shown = statuses(desk, 6).await;
+        shown.dedup();
+        shown.into_iter().map(|(day, status)| format!("{day} {status}")).collect::<Vec<_>>()
+    };
+    publish(&mut publisher, &[&read, &stalled]).await.expect("something new");
+    assert_eq!(
+        show(&desk).await,
+        ["5 final", "8 complete", "9 open", "15 open", "16 open", "20 open"]
+    );
+
+    stalled.released_through = Some(date(6, 15));
+    desk.write(&stalled).await;
+    let made = publish(&mut publisher, &[&read, &stalled]).await.expect("something new");
+    assert_eq!(made.manifest.shards[1].released_through, Some(date(6, 15)));
+    assert_eq!(made.manifest.complete_without_through, Some(date(6, 15)));
+    assert_eq!(made.manifest.complete_through, Some(date(6, 8)));
+    let without = [
+        "5 final",
+        "8 complete",
+        "9 complete_without",
+        "15 complete_without",
+        "16 open",
+        "20 open",
+    ];
+    assert_eq!(show(&desk).await, without);
+    let calendar = desk.rows(&file_key(Table::Calendar, Some(date(6, 1)))).await;
+    assert_eq!(texts(&calendar, "status")[11].as_deref(), Some("complete_without"));
+    let publishes = desk.rows("tables/publishes/data.parquet").await;
+    let through = publishes.column_by_name("complete_without_through").expect("a column");
+    assert_eq!(through.as_primitive::<Date32Type>().value(1), date(6, 15).days());
+
+    // Whoever takes over and sees no release takes none back.
+    stalled.released_through = None;
+    desk.write(&stalled).await;
+    publish(&mut desk.take_over().await, &[&read, &stalled]).await.expect("something new");
+    assert_eq!(show(&desk).await, without);
+
+    // The shard reads on: the days that it has passed are complete with it, then final. What it adds
+    // to a day that was complete without it is no restatement.
+    stalled.express(date(6, 9));
+    stalled.express(date(6, 13));
+    desk.write(&stalled).await;
+    publish(&mut desk.take_over().await, &[&read, &stalled]).await.expect("something new");
+    let expect = ["5 final", "8 final", "9 final", "13 complete_without"];
+    assert_eq!(show(&desk).await[..4], expect);
+    assert!(!desk.keys().await.iter().any(|key| key.contains("restatements")));
+    stalled.express(date(6, 20));
+    desk.write(&stalled).await;
+    publish(&mut desk.take_over().await, &[&read, &stalled]).await.expect("something new");
+    let expect = ["9 final", "13 final", "15 final", "16 final", "20 open"];
+    assert_eq!(show(&desk).await[2..], expect);
+    desk.check_files().await;
+}
+
+/// A life of a topic that has ended stays merged beside the next one, for ever.
+#[tokio::test]
+async fn a_closed_incarnation_stays_merged_beside_the_next_one() {
+    let mut desk = Desk::new();
+    let mut ended = Log::new(0);
+    ended.express(date(6, 19));
+    ended.phase = Phase::Closed;
+    let next = ShardId { incarnation: 1, ..ended.id.clone() };
+    let mut next = Log::of(next);
+    desk.write(&ended).await;
+    publish(&mut desk.take_over().await, &[&ended]).await.expect("something new");
+    for round in 1..=2 {
+        next.express(date(6, 19));
+        desk.write(&next).await;
+        // Kafka tells of the partition, not of its lives.
+        let made = publish(&mut desk.take_over().await, &[&ended]).await.expect("something new");
+        let lives: Vec<_> = made.manifest.shards.iter().map(|entry| entry.incarnation).collect();
+        assert_eq!(lives, [0, 1]);
+        let rows = desk.rows(&rollups_of(6)).await;
+        let volume = rows.column_by_name("volume").expect("a column");
+        assert_eq!(volume.as_primitive::<Int64Type>().values(), &[1 + round]);
+    }
+    let ledger = desk.rows("tables/ledger/data.parquet").await;
+    let state: Vec<_> = texts(&ledger, "state").into_iter().flatten().collect();
+    assert_eq!(state, ["closed", "running"]);
+}
