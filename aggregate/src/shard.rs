@@ -56,6 +56,9 @@ pub enum Diverged {
     /// Another record stands at the offset of the last one delivered.
     #[error("another record stands at offset {0}, which had been read before")]
     OtherRecord(Offset),
+    /// The last record delivered is gone from a log that deletes nothing but its beginning.
+    #[error("the record at offset {0}, which had been read before, is gone from the midst of it")]
+    Gone(Offset),
     /// The log ends below what had been read.
     #[error("it ends at {end}, but had been read up to {next}")]
     EndsBefore {
@@ -103,6 +106,8 @@ pub struct Shard {
     /// The records that have been read again, `[from, until)`.
     revisited: Option<(NextOffset, NextOffset)>,
     resumption: Resumption,
+    /// Whether the last record can be missing only from another log.
+    last_is_required: bool,
     id_key: IdKey,
     keep_payload: bool,
 }
@@ -130,9 +135,17 @@ impl Shard {
             window: Window::default(),
             fed_under,
             resumption,
+            last_is_required: false,
             id_key,
             keep_payload,
         }
+    }
+
+    /// Says that the log still reaches below the last record and is not compacted. A record that was
+    /// delivered once is then delivered again, or the log was truncated and written anew: its
+    /// absence is a divergence.
+    pub fn require_last_record(&mut self) {
+        self.last_is_required = true;
     }
 
     /// The state as of the last record.
@@ -197,7 +210,7 @@ impl Shard {
         if self.state.ledger.next.is_past(record.offset) {
             return self.revisit(record).map(|()| Step::Skipped);
         }
-        self.finish_resumption();
+        self.finish_resumption()?;
         self.feed_under(self.rules.len() - 1);
         let delivered = identify(record);
         let gap = self.state.ledger.next.distance_to(record.offset.into());
@@ -217,7 +230,7 @@ impl Shard {
         if end < next {
             return Err(Diverged::EndsBefore { end, next });
         }
-        self.finish_resumption();
+        self.finish_resumption()?;
         self.state.ledger.advance_to(end);
         Ok(next.distance_to(end))
     }
@@ -302,10 +315,15 @@ impl Shard {
     }
 
     /// The first new record, or the end of the log, ends the rebuilding of the window.
-    fn finish_resumption(&mut self) {
-        if self.resumption == Resumption::Pending {
-            self.resumption = Resumption::Unverified;
+    fn finish_resumption(&mut self) -> Result<(), Diverged> {
+        if self.resumption != Resumption::Pending {
+            return Ok(());
         }
+        if let Some(last) = self.state.last_delivered.filter(|_| self.last_is_required) {
+            return Err(Diverged::Gone(last.offset));
+        }
+        self.resumption = Resumption::Unverified;
+        Ok(())
     }
 
     /// Crosses to other rules: at each crossing the window lets go of what the rules before it no

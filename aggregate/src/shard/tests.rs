@@ -126,6 +126,23 @@ fn a_compacted_last_record_is_unverified() {
 }
 
 #[test]
+fn a_last_record_gone_from_a_log_that_is_not_compacted_is_a_divergence() {
+    let state = folded(&Log::default().event(3, "a", 0).event(5, "b", 1)).state().clone();
+    let gone = Err(Diverged::Gone(Offset::new(5)));
+    let mut shard = resume(&state);
+    shard.require_last_record();
+    assert_eq!(read(&mut shard, &Log::default().event(3, "a", 0).event(7, "c", 2)), gone);
+    assert_eq!(*shard.state(), state);
+    let mut shard = resume(&state);
+    shard.require_last_record();
+    assert_eq!(shard.end_of_log(NextOffset::new(6)).map(|_| Vec::new()), gone);
+    let mut shard = resume(&state);
+    shard.require_last_record();
+    let whole = Log::default().event(3, "a", 0).event(5, "b", 1).event(7, "c", 2);
+    assert_eq!(read(&mut shard, &whole).map(|steps| steps.len()), Ok(3));
+}
+
+#[test]
 fn a_shard_without_a_record_has_none_to_find_again() {
     let shard = begin(24);
     assert_eq!(shard.resumption(), Resumption::Verified);

@@ -55,6 +55,7 @@ pub fn worker_context(
         status: shown.status.clone(),
         grace: config.days.grace,
         open_days: config.days.open_days,
+        allow_compacted: config.kafka.allow_compacted,
         clock: clock.clone(),
     };
     (context, worker_events)

@@ -84,6 +84,8 @@ pub struct WorkerContext {
     pub grace: Span,
     /// How many days before the shard's own day stay in its state.
     pub open_days: u32,
+    /// Whether logs may be compacted: then a record that is gone from their midst is no divergence.
+    pub allow_compacted: bool,
     /// The consumer's clock.
     pub clock: Clock,
 }
@@ -185,8 +187,13 @@ impl Worker {
         true
     }
 
-    fn load(&mut self, tp: TopicPartition, generation: Generation, claimed: Box<ClaimedShard>) {
+    fn load(&mut self, tp: TopicPartition, generation: Generation, mut claimed: Box<ClaimedShard>) {
         let clock = clock_of(&claimed);
+        let last = claimed.fold.state().last_delivered.map(|last| last.offset);
+        let is_kept = last.is_some_and(|last| claimed.resume_from <= last.into());
+        if is_kept && !self.context.allow_compacted {
+            claimed.fold.require_last_record();
+        }
         let mut owned = Owned {
             generation,
             metrics: self.context.metrics.shard(&tp),

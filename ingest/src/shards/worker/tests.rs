@@ -72,6 +72,10 @@ struct Bench {
 
 impl Bench {
     fn new(state: ShardState) -> Self {
+        Self::of(claimed(state), false)
+    }
+
+    fn of(claimed: Box<ClaimedShard>, allow_compacted: bool) -> Self {
         let (events, said) = unbounded_channel();
         let context = WorkerContext {
             events,
@@ -79,10 +83,11 @@ impl Bench {
             status: Status::default(),
             grace: Span::hours(1),
             open_days: 45,
+            allow_compacted,
             clock: Clock::of(|| day(1).end()),
         };
         let mut worker = Worker::new(context);
-        worker.load(tp(), GENERATION, claimed(state));
+        worker.load(tp(), GENERATION, claimed);
         Self { worker, said }
     }
 
@@ -285,6 +290,25 @@ fn another_record_at_a_known_place_is_told_and_the_shard_forgotten() {
     assert!(bench.progress().is_none());
     bench.worker.fold(&batch(GENERATION, &[2], 3));
     assert_eq!(bench.freeze(), Err(SILENCE), "it writes no more");
+}
+
+/// What was written around the place of the last record hides that the log is another one, unless
+/// that record had to be there: above the log's beginning, in a log that is not compacted.
+#[test]
+fn a_last_record_gone_from_the_midst_of_the_log_is_told() {
+    let mut first = Bench::new(new_state());
+    first.worker.fold(&batch(GENERATION, &[0, 1], 2));
+    let state = first.worker.shards[&tp()].claimed.fold.state().clone();
+    let is_told = |low: i64, allow_compacted| {
+        let mut claimed = claimed(state.clone());
+        claimed.resume_from = NextOffset::new(low);
+        let mut bench = Bench::of(claimed, allow_compacted);
+        bench.worker.fold(&batch(GENERATION, &[2], 1));
+        matches!(bench.said.try_recv(), Ok(FromWorker::Shard(_, _, Event::Diverged(_))))
+    };
+    assert!(is_told(0, false) && is_told(1, false));
+    assert!(!is_told(2, false), "retention took it");
+    assert!(!is_told(0, true), "compaction may have taken it");
 }
 
 /// Promise P1: what the poll thread delivered and what the fold took are counted apart.
