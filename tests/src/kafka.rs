@@ -6,6 +6,7 @@
 //! work.
 
 mod admin;
+mod faults;
 mod node;
 
 use std::time::{Duration, Instant};
@@ -44,8 +45,8 @@ pub struct Record {
     pub partition: i32,
     /// The offset within the partition.
     pub offset: i64,
-    /// The record's timestamp, in milliseconds since the epoch.
-    pub timestamp_ms: i64,
+    /// The record's timestamp, in milliseconds since the epoch, if it carries one.
+    pub timestamp_ms: Option<i64>,
     /// The key.
     pub key: Option<Vec<u8>>,
     /// The value; none is a tombstone.
@@ -119,7 +120,27 @@ impl Cluster {
     /// When the cluster refuses.
     pub fn create_topic_with(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
         let replicas = i32::try_from(self.nodes.len().min(3)).expect("at most 3");
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
+        self.create(name, partitions, TopicReplication::Fixed(replicas), config);
+    }
+
+    /// Creates a topic of one partition with a replica on each of these nodes, the first of which
+    /// leads, and waits until it does.
+    ///
+    /// # Panics
+    /// When the cluster refuses.
+    pub fn create_topic_on(&self, name: &str, nodes: &[usize], config: &[(&str, &str)]) {
+        let replicas: Vec<i32> = nodes.iter().map(|node| broker_id(*node)).collect();
+        self.create(name, 1, TopicReplication::Variable(&[&replicas]), config);
+    }
+
+    fn create(
+        &self,
+        name: &str,
+        partitions: i32,
+        replication: TopicReplication<'_>,
+        config: &[(&str, &str)],
+    ) {
+        let mut topic = NewTopic::new(name, partitions, replication);
         for (key, value) in config {
             topic = topic.set(key, value);
         }
@@ -246,10 +267,7 @@ impl Cluster {
                     records.push(Record {
                         partition: message.partition(),
                         offset: message.offset(),
-                        timestamp_ms: message
-                            .timestamp()
-                            .to_millis()
-                            .expect("records carry timestamps"),
+                        timestamp_ms: message.timestamp().to_millis(),
                         key: message.key().map(<[u8]>::to_vec),
                         value: message.payload().map(<[u8]>::to_vec),
                     });
@@ -282,13 +300,8 @@ impl Cluster {
         self.nodes.iter_mut().for_each(|node| node.signal(signal));
     }
 
-    /// Stops one node of several, cleanly. Nodes count from 0.
-    pub fn stop_node(&mut self, node: usize) {
-        self.nodes[node].stop();
-    }
-
-    /// Starts every node that does not run, and waits until all serve and every partition has a
-    /// leader.
+    /// Starts every node that does not run, or lets it go on where it is frozen, and waits until all
+    /// serve, every partition has a leader, and every replica is in sync.
     ///
     /// # Panics
     /// When they do not come up; the message ends with a broker's log.
@@ -354,16 +367,25 @@ fn base_config(bootstrap: &str) -> ClientConfig {
     config
         .set("bootstrap.servers", bootstrap)
         .set("reconnect.backoff.ms", "20")
-        .set("reconnect.backoff.max.ms", "100");
+        .set("reconnect.backoff.max.ms", "100")
+        // A frozen broker is given up after this, and another is asked.
+        .set("socket.timeout.ms", "3000");
     config
 }
 
-/// Whether every partition of a topic has a leader that knows so: metadata is ahead of it.
+/// Whether every partition of a topic has all its replicas, and a leader that knows so: metadata is
+/// ahead of it.
 fn serves<C: ClientContext>(client: &Client<C>, topic: &MetadataTopic) -> bool {
     topic.partitions().iter().all(|partition| {
         partition.leader() >= 0
+            && partition.isr().len() == partition.replicas().len()
             && client.fetch_watermarks(topic.name(), partition.id(), PROBE).is_ok()
     })
+}
+
+/// The id by which brokers know a node; nodes count from 0.
+fn broker_id(node: usize) -> i32 {
+    i32::try_from(node + 1).expect("a cluster is small")
 }
 
 /// The partitions of a topic, in order.

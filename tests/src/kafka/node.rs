@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use super::faults::GROUP_PARTITIONS;
 use crate::process::{Process, Signal, free_port};
 
 /// How long a broker may take to stop after SIGTERM.
@@ -93,10 +94,13 @@ impl Node {
         Self { config, log: dir.join("broker.log"), root: root.to_path_buf(), process: None }
     }
 
-    /// Starts the JVM, unless it runs, without waiting for the broker to be ready.
+    /// Starts the JVM, or lets it go on where it is frozen, without waiting for the broker to be
+    /// ready.
     pub(super) fn start(&mut self) {
-        if self.process.as_mut().is_some_and(|process| process.exited().is_none()) {
-            return;
+        if let Some(process) = &mut self.process
+            && process.exited().is_none()
+        {
+            return process.signal(Signal::Cont);
         }
         let mut command = java(&self.root, "INFO");
         command.arg("kafka.Kafka").arg(&self.config);
@@ -223,7 +227,7 @@ inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
 default.replication.factor={replicas}
-offsets.topic.num.partitions=4
+offsets.topic.num.partitions={GROUP_PARTITIONS}
 offsets.topic.replication.factor={replicas}
 transaction.state.log.num.partitions=4
 transaction.state.log.replication.factor={replicas}

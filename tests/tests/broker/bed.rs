@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use postroad_schemas::codebook::Codebook;
@@ -23,16 +23,29 @@ pub(crate) const SOON: Duration = Duration::from_secs(90);
 const LOG_TAIL: usize = 60;
 
 /// Records of any time are taken and kept, in one segment.
-const ANY_TIME: [(&str, &str); 3] = [
+pub(crate) const ANY_TIME: [(&str, &str); 3] = [
     ("retention.ms", "-1"),
     ("message.timestamp.after.max.ms", "9223372036854775807"),
     ("segment.ms", "9223372036854775807"),
 ];
 
-/// The cluster that tests share which leave it running.
+/// The cluster that tests share which leave it running. It takes values of 12 MB.
 pub(crate) fn shared_cluster() -> &'static Cluster {
-    static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| timed("cluster", Cluster::start));
+    const SETTINGS: [(&str, &str); 1] = [("message.max.bytes", "12000000")];
+    static CLUSTER: LazyLock<Cluster> =
+        LazyLock::new(|| timed("cluster", || Cluster::start_with(1, &SETTINGS)));
     &CLUSTER
+}
+
+/// Three brokers, two of which have each record before it is acknowledged. They are one test's at a
+/// time, which may do to them what it likes: the next one finds all of them running and in sync.
+pub(crate) fn three_brokers() -> MutexGuard<'static, Cluster> {
+    const SETTINGS: [(&str, &str); 1] = [("min.insync.replicas", "2")];
+    static CLUSTER: LazyLock<Mutex<Cluster>> =
+        LazyLock::new(|| Mutex::new(timed("three brokers", || Cluster::start_with(3, &SETTINGS))));
+    let mut cluster = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    cluster.start_broker();
+    cluster
 }
 
 /// Runs a step and prints how long it took.
@@ -58,7 +71,11 @@ pub(crate) struct Bed {
     pub(crate) topics: Vec<Topic>,
     /// Replaces settings of librdkafka in the configuration.
     pub(crate) properties: BTreeMap<&'static str, String>,
+    pub(crate) checkpoint_ms: u32,
     pub(crate) publish_ms: u32,
+    pub(crate) value_bytes_max: usize,
+    pub(crate) allow_compacted: bool,
+    pub(crate) store: PathBuf,
     pub(crate) dir: TempDir,
 }
 
@@ -85,17 +102,27 @@ impl Bed {
             ("topic.metadata.refresh.interval.ms", "1000"),
             ("reconnect.backoff.max.ms", "1000"),
         ];
+        let dir = tempfile::tempdir().expect("the temporary directory is writable");
         Self {
             name: name.to_owned(),
             topics,
             properties: properties.map(|(key, value)| (key, value.to_owned())).into(),
+            checkpoint_ms: 200,
             publish_ms: 300,
-            dir: tempfile::tempdir().expect("the temporary directory is writable"),
+            value_bytes_max: logs::rules().value_bytes_max,
+            allow_compacted: false,
+            store: dir.path().join("store"),
+            dir,
         }
     }
 
-    pub(crate) fn store(&self) -> PathBuf {
-        self.dir.path().join("store")
+    /// The rules of its configurations: the built-in prefectures, and otherwise those around which
+    /// the random logs are dense.
+    pub(crate) fn rules(&self) -> OracleRules {
+        let places = Codebook::liaoning();
+        let codes: BTreeSet<String> =
+            places.prefectures().map(|place| place.code.to_string()).collect();
+        OracleRules { prefectures: codes, value_bytes_max: self.value_bytes_max, ..logs::rules() }
     }
 
     /// Where an instance's standard error goes; kept over its restarts.
@@ -110,15 +137,17 @@ impl Bed {
     /// Writes the configuration of an instance that listens on `port`.
     pub(crate) fn configure(&self, bootstrap: &str, instance: &str, port: u16) -> PathBuf {
         let mut text = format!(
-            "[kafka]\nbrokers = \"{bootstrap}\"\ngroup = \"{name}\"\n\
-             [checkpoint]\ninterval_ms = 200\n[publish]\ninterval_ms = {publish}\n\
+            "[kafka]\nbrokers = \"{bootstrap}\"\ngroup = \"{name}\"\nallow_compacted = {compacted}\n\
+             [checkpoint]\ninterval_ms = {checkpoint}\n[publish]\ninterval_ms = {publish}\n\
              [rules]\nvalue_bytes_max = {bytes}\n\
              [store]\nurl = \"file://{store}\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
              [kafka.properties]\n",
             name = self.name,
+            compacted = self.allow_compacted,
+            checkpoint = self.checkpoint_ms,
             publish = self.publish_ms,
-            bytes = rules().value_bytes_max,
-            store = self.store().display(),
+            bytes = self.value_bytes_max,
+            store = self.store.display(),
         );
         for (key, value) in &self.properties {
             writeln!(text, "\"{key}\" = \"{value}\"").expect("a String takes every write");
@@ -156,7 +185,50 @@ impl Bed {
         cluster: &Cluster,
         starts: &BTreeMap<(String, i32), i64>,
     ) -> OracleShards {
-        self.topics.iter().flat_map(|topic| fold_topic(cluster, topic, starts)).collect()
+        self.topics.iter().flat_map(|topic| self.fold_topic(cluster, topic, starts)).collect()
+    }
+
+    fn fold_topic(
+        &self,
+        cluster: &Cluster,
+        topic: &Topic,
+        starts: &BTreeMap<(String, i32), i64>,
+    ) -> OracleShards {
+        let records = cluster.dump(&topic.name);
+        let mut shards = OracleShards::new();
+        for (partition, low, high) in cluster.end_offsets(&topic.name) {
+            let key = (topic.name.clone(), partition);
+            let first = starts.get(&key).copied().unwrap_or(low);
+            let mut shard = self.fold(topic.contract, first, &records, partition);
+            // Transaction markers, and aborted records, at the end of the log.
+            shard.gaps += high - shard.next_offset;
+            shard.next_offset = high;
+            shards.insert(key, shard);
+        }
+        shards
+    }
+
+    /// The fold of one partition's records from `first` on.
+    pub(crate) fn fold(
+        &self,
+        contract: &str,
+        first: i64,
+        records: &[Record],
+        partition: i32,
+    ) -> OracleShard {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+        let clock = i64::try_from(since.as_micros()).expect("the clock is not far beyond 1970");
+        let rules = self.rules();
+        let mut shard = OracleShard::new(contract, first);
+        for record in records.iter().filter(|record| record.partition == partition) {
+            let record = OracleRecord {
+                offset: record.offset,
+                timestamp_ms: record.timestamp_ms,
+                value: record.value.clone(),
+            };
+            shard.step(&rules, &record, clock);
+        }
+        shard
     }
 
     /// Waits until the tables are what the oracle makes of the logs, and returns that.
@@ -172,7 +244,7 @@ impl Bed {
     pub(crate) fn wait_for(&self, expected: &OracleShards) {
         let mut differences = None;
         let held = holds_within(SOON, || {
-            differences = compare(&self.store(), expected).err();
+            differences = compare(&self.store, expected).err();
             differences.is_none()
         });
         let differences = differences.unwrap_or_default();
@@ -182,8 +254,8 @@ impl Bed {
     /// Asserts that the tables, at rest, are as expected and nothing else lies among them.
     #[track_caller]
     pub(crate) fn assert_tables(&self, expected: &OracleShards) -> Tables {
-        assert_eq!(strays(&self.store()), Vec::<PathBuf>::new(), "files that a glob could count");
-        let tables = Tables::read(&self.store()).expect("the tables can be read");
+        assert_eq!(strays(&self.store), Vec::<PathBuf>::new(), "files that a glob could count");
+        let tables = Tables::read(&self.store).expect("the tables can be read");
         if let Err(differences) = none_of(&tables.differences(expected)) {
             panic!("the tables at rest differ from the oracle: {differences}");
         }
@@ -270,50 +342,6 @@ impl Instance {
 /// Makes a topic that takes and keeps records of any time.
 pub(crate) fn create_topic(cluster: &Cluster, name: &str, partitions: i32) {
     cluster.create_topic_with(name, partitions, &ANY_TIME);
-}
-
-/// The rules of every configuration here: the built-in prefectures, and otherwise those around
-/// which the random logs are dense.
-pub(crate) fn rules() -> OracleRules {
-    let codes: BTreeSet<String> =
-        Codebook::liaoning().prefectures().map(|place| place.code.to_string()).collect();
-    OracleRules { prefectures: codes, ..logs::rules() }
-}
-
-fn fold_topic(
-    cluster: &Cluster,
-    topic: &Topic,
-    starts: &BTreeMap<(String, i32), i64>,
-) -> OracleShards {
-    let records = cluster.dump(&topic.name);
-    let mut shards = OracleShards::new();
-    for (partition, low, high) in cluster.end_offsets(&topic.name) {
-        let key = (topic.name.clone(), partition);
-        let first = starts.get(&key).copied().unwrap_or(low);
-        let mut shard = fold(topic.contract, first, &records, partition);
-        // Transaction markers, and aborted records, at the end of the log.
-        shard.gaps += high - shard.next_offset;
-        shard.next_offset = high;
-        shards.insert(key, shard);
-    }
-    shards
-}
-
-/// The fold of one partition's records from `first` on.
-pub(crate) fn fold(contract: &str, first: i64, records: &[Record], partition: i32) -> OracleShard {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
-    let clock = i64::try_from(since.as_micros()).expect("the clock is not far beyond 1970");
-    let rules = rules();
-    let mut shard = OracleShard::new(contract, first);
-    for record in records.iter().filter(|record| record.partition == partition) {
-        let record = OracleRecord {
-            offset: record.offset,
-            timestamp_ms: Some(record.timestamp_ms),
-            value: record.value.clone(),
-        };
-        shard.step(&rules, &record, clock);
-    }
-    shard
 }
 
 /// How many lines of a log hold a text.

@@ -20,6 +20,7 @@ const TOPICS: [(&str, &str, i32); 2] =
 /// the payload as it is.
 fn envelope(topic: &str, record: &Record) -> Vec<u8> {
     let Record { partition, offset, timestamp_ms, .. } = record;
+    let timestamp_ms = timestamp_ms.unwrap_or(-1);
     let mut line = format!(
         "{{\"topic\":\"{topic}\",\"partition\":{partition},\"offset\":{offset},\
          \"tstype\":\"create\",\"ts\":{timestamp_ms},\"broker\":1,\"key\":null,\"payload\":"
@@ -81,14 +82,14 @@ fn a_backfill_gives_the_same_tables_and_run_goes_on_from_it() {
     let paths = write_envelopes(&by_files, cluster);
     let paths: Vec<&Path> = paths.iter().map(AsRef::as_ref).collect();
     let config = by_files.configure(cluster.bootstrap(), "only", 1);
-    timed("files: backfill", || backfill(&by_files.store(), &config, &paths));
-    let of_files = Tables::read(&by_files.store()).expect("the tables can be read");
+    timed("files: backfill", || backfill(&by_files.store, &config, &paths));
+    let of_files = Tables::read(&by_files.store).expect("the tables can be read");
     assert_eq!(of_files.rollups, of_run.rollups);
     assert_eq!(of_files.dead_letters, of_run.dead_letters);
     assert!(!of_files.dead_letters.is_empty());
-    let again = timed("files: backfill again", || backfill(&by_files.store(), &config, &paths));
+    let again = timed("files: backfill again", || backfill(&by_files.store, &config, &paths));
     assert!(again.contains("nothing changed"), "{again}");
-    let unchanged = Tables::read(&by_files.store()).expect("the tables can be read");
+    let unchanged = Tables::read(&by_files.store).expect("the tables can be read");
     assert_eq!(unchanged, of_files, "running it again changes nothing");
 
     // A copied half: ids of before come again, and must be recognised across the change of road.

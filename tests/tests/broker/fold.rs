@@ -59,7 +59,7 @@ fn whatever_producers_do_the_tables_are_the_oracles() {
     let duplicates: i64 = expected.values().map(|shard| shard.duplicates).sum();
     assert!(applied > 500 && duplicates > 100, "{applied} applied, {duplicates} duplicates");
 
-    let tables = Tables::read(&bed.store()).expect("the tables can be read");
+    let tables = Tables::read(&bed.store).expect("the tables can be read");
     assert_eq!(tables.ledger.len(), 5);
     timed("metrics", || check_metrics(&instance, &tables));
     timed("business gauges", || check_gauges(&instance, &expected));

@@ -12,12 +12,12 @@ use crate::produce::{Producer, Stream};
 /// How often an instance is killed.
 const KILLS: usize = 4;
 
-fn running_shards(instance: &Instance) -> f64 {
+pub(crate) fn running_shards(instance: &Instance) -> f64 {
     instance.sum("postroad_shards", &[("state", "running")])
 }
 
 /// Waits until the two instances read `shards` shards between them, each at least one.
-fn wait_for_shares(one: &Instance, other: &Instance, shards: f64) {
+pub(crate) fn wait_for_shares(one: &Instance, other: &Instance, shards: f64) {
     wait_until(SOON, "both instances have their share", || {
         let counts = [running_shards(one), running_shards(other)];
         counts[0] > 0.0 && counts[1] > 0.0 && (counts[0] + counts[1] - shards).abs() < 0.5
@@ -64,7 +64,7 @@ fn killed_instances_and_new_partitions_change_no_total() {
 
 /// A last burst, then the publisher is stopped in the middle of it; the other takes over, reads the
 /// rest, and publishes all of it at its own stop or before.
-fn finish(cluster: &Cluster, bed: &Bed, instances: [Instance; 2]) {
+pub(crate) fn finish(cluster: &Cluster, bed: &Bed, instances: [Instance; 2]) {
     let mut publisher = None;
     wait_until(SOON, "one of the two publishes", || {
         let roles = instances.each_ref().map(Instance::is_publisher);
@@ -75,7 +75,7 @@ fn finish(cluster: &Cluster, bed: &Bed, instances: [Instance; 2]) {
     let (first, last) = if publisher == Some(0) { (a, b) } else { (b, a) };
     let producer = Producer::new(cluster);
     let topic = &bed.topics[0];
-    for partition in 0..4 {
+    for (partition, _, _) in cluster.end_offsets(&topic.name) {
         producer.random(&topic.name, partition, topic.contract, 70, 200);
     }
     timed("clean stop of the publisher", || first.stop());

@@ -17,3 +17,5 @@ mod group;
 mod outage;
 mod produce;
 mod stalls;
+mod three_brokers;
+mod unclean;

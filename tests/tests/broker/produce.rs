@@ -34,12 +34,18 @@ impl Producer {
         Self::with(config)
     }
 
-    /// A producer whose records come in transactions.
+    /// A producer whose records come in transactions. It ends what another of its name left open.
     pub(crate) fn transactional(cluster: &Cluster, id: &str) -> Self {
-        let mut config = cluster.client_config();
+        Self::transactional_with(&cluster.client_config(), id)
+    }
+
+    fn transactional_with(config: &ClientConfig, id: &str) -> Self {
+        let mut config = config.clone();
         config.set("transactional.id", id);
         let producer = Self::with(config);
-        producer.0.init_transactions(SOON).expect("transactions can be initialised");
+        wait_until(SOON, "transactions can be initialised", || {
+            producer.0.init_transactions(SOON).is_ok()
+        });
         producer
     }
 
@@ -52,6 +58,16 @@ impl Producer {
 
     /// Hands a record over; it is in the log once [`Self::flush`] returns.
     pub(crate) fn send(&self, topic: &str, partition: i32, record: &OracleRecord) {
+        self.try_send(topic, partition, record).expect("the producer takes a record");
+    }
+
+    fn try_send(
+        &self,
+        topic: &str,
+        partition: i32,
+        record: &OracleRecord,
+    ) -> Result<(), KafkaError> {
+        let mut refused = None;
         wait_until(SOON, "the producer takes the record", || {
             let mut message = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
             message.timestamp =
@@ -65,9 +81,13 @@ impl Producer {
                     ),
                     _,
                 )) => false,
-                Err((error, _)) => panic!("cannot send: {error}"),
+                Err((error, _)) => {
+                    refused = Some(error);
+                    true
+                }
             }
         });
+        refused.map_or(Ok(()), Err)
     }
 
     pub(crate) fn flush(&self) {
@@ -98,14 +118,44 @@ impl Producer {
         records: &[OracleRecord],
         commit: bool,
     ) {
-        self.0.begin_transaction().expect("a transaction can begin");
+        self.begin(topic, partition, records);
+        self.end(commit);
+    }
+
+    /// Sends records in a transaction and leaves it open.
+    pub(crate) fn begin(&self, topic: &str, partition: i32, records: &[OracleRecord]) {
+        self.try_begin(topic, partition, records).expect("a transaction begins");
+    }
+
+    /// Ends the transaction.
+    pub(crate) fn end(&self, commit: bool) {
+        self.try_end(commit).expect("a transaction ends");
+    }
+
+    fn try_begin(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: &[OracleRecord],
+    ) -> Result<(), KafkaError> {
+        self.0.begin_transaction()?;
         for record in records {
-            self.send(topic, partition, record);
+            self.try_send(topic, partition, record)?;
         }
-        self.flush();
-        let ended =
-            if commit { self.0.commit_transaction(SOON) } else { self.0.abort_transaction(SOON) };
-        ended.expect("a transaction can end");
+        self.0.flush(SOON)
+    }
+
+    fn try_end(&self, commit: bool) -> Result<(), KafkaError> {
+        let mut outcome = Ok(());
+        wait_until(SOON, "the transaction ends", || {
+            outcome = if commit {
+                self.0.commit_transaction(SOON)
+            } else {
+                self.0.abort_transaction(SOON)
+            };
+            !matches!(&outcome, Err(KafkaError::Transaction(error)) if error.is_retriable())
+        });
+        outcome
     }
 }
 
@@ -128,21 +178,59 @@ impl Stream {
     ) -> Self {
         let producer = Producer::new(cluster);
         let topic = topic.to_owned();
+        Self::of(contract, partitions, seed, move |partition, records| {
+            for record in records {
+                producer.send(&topic, partition, record);
+            }
+            producer.flush();
+        })
+    }
+
+    /// A stream whose batches are transactions, every fourth of which is aborted. Where brokers that
+    /// went away have spoilt one, another producer of the same name goes on; the oracle reads in the
+    /// log what became of it.
+    pub(crate) fn transactions(
+        cluster: &Cluster,
+        topic: &str,
+        contract: &'static str,
+        partitions: i32,
+        seed: u64,
+    ) -> Self {
+        let (config, id) = (cluster.client_config(), format!("{topic}-{seed}"));
+        let mut producer = Producer::transactional_with(&config, &id);
+        let topic = topic.to_owned();
+        let mut number = 0;
+        Self::of(contract, partitions, seed, move |partition, records| {
+            number += 1;
+            let sent = producer
+                .try_begin(&topic, partition, records)
+                .and_then(|()| producer.try_end(number % 4 != 0));
+            if let Err(error) = sent {
+                eprintln!("{id}: {error}");
+                producer = Producer::transactional_with(&config, &id);
+            }
+        })
+    }
+
+    fn of(
+        contract: &'static str,
+        partitions: i32,
+        seed: u64,
+        mut send: impl FnMut(i32, &[OracleRecord]) + Send + 'static,
+    ) -> Self {
         let sent = Arc::new(AtomicU64::new(0));
         let (stop, stopped) = channel();
         let partitions = Arc::new(AtomicI32::new(partitions));
         let (counter, count) = (sent.clone(), partitions.clone());
         let thread = std::thread::spawn(move || {
             let log = random_log(seed, contract, 4_000);
-            let mut records = log.chunks(5).cycle();
+            let mut batches = log.chunks(5).cycle();
             while stopped.recv_timeout(PACE) == Err(RecvTimeoutError::Timeout) {
                 for partition in 0..count.load(Ordering::Relaxed) {
-                    for record in records.next().expect("it goes round for ever") {
-                        producer.send(&topic, partition, record);
-                        counter.fetch_add(1, Ordering::Relaxed);
-                    }
+                    let records = batches.next().expect("it goes round for ever");
+                    send(partition, records);
+                    counter.fetch_add(records.len() as u64, Ordering::Relaxed);
                 }
-                producer.flush();
             }
         });
         Self { sent, partitions, stop, thread }

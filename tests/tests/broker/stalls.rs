@@ -8,7 +8,7 @@ use crate::produce::Producer;
 
 /// Waits until a shard is stalled for a reason, in the metrics, in readiness and in the log.
 #[track_caller]
-fn wait_for_stall(bed: &Bed, instance: &Instance, shard: (&str, i32), reason: &str) {
+pub(crate) fn wait_for_stall(bed: &Bed, instance: &Instance, shard: (&str, i32), reason: &str) {
     let (topic, partition) = shard;
     let partition = partition.to_string();
     let labels = [("topic", topic), ("partition", partition.as_str()), ("reason", reason)];
