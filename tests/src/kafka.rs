@@ -59,6 +59,8 @@ pub struct Cluster {
     nodes: Vec<Node>,
     bootstrap: String,
     admin: AdminClient<DefaultClientContext>,
+    /// Asks where logs end, as a consumer sees it.
+    reader: BaseConsumer,
     dir: TempDir,
 }
 
@@ -94,7 +96,11 @@ impl Cluster {
             .collect();
         let admin =
             base_config(&bootstrap).create().expect("the admin client's settings are valid");
-        let mut cluster = Self { nodes, bootstrap, admin, dir };
+        let reader = base_config(&bootstrap)
+            .set("isolation.level", "read_committed")
+            .create()
+            .expect("the reader's settings are valid");
+        let mut cluster = Self { nodes, bootstrap, admin, reader, dir };
         cluster.start_broker();
         cluster
     }
@@ -206,13 +212,13 @@ impl Cluster {
         self.run_console_producer(topic, &reader, lines.iter().map(String::as_str));
     }
 
-    /// `(partition, low, high)` of every partition: the first offset in the log, and the one that
-    /// the next record gets.
+    /// `(partition, low, high)` of every partition: the first offset in the log, and the one before
+    /// which every transaction has ended, which is where the next record goes unless one is open.
     ///
     /// # Panics
     /// When the cluster does not answer.
     pub fn end_offsets(&self, topic: &str) -> Vec<(i32, i64, i64)> {
-        let client = self.admin.inner();
+        let client = self.reader.client();
         partitions(client, topic)
             .into_iter()
             .map(|partition| {

@@ -21,11 +21,11 @@ pub fn merged(shards: &OracleShards) -> BTreeMap<OracleKey, Measures> {
 }
 
 impl Tables {
-    /// Every way in which the tables differ from the oracle, one a line: cells, ledger, dead
-    /// letters, totals of the newest publish, and terms of a ledger that do not add up.
+    /// Every way in which the tables differ from the oracle, one a line: ledger, terms of it that do
+    /// not add up, cells, dead letters, totals of the newest publish.
     pub fn differences(&self, shards: &OracleShards) -> Vec<String> {
-        let mut found = self.differing_cells(shards);
-        found.extend(self.differing_accounts(shards));
+        let mut found = self.differing_accounts(shards);
+        found.extend(self.differing_cells(shards));
         found.extend(self.differing_dead_letters(shards));
         found.extend(self.differing_publishes(shards));
         found

@@ -8,6 +8,8 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use postroad_schemas::codebook::Codebook;
+use postroad_schemas::time::parse_timestamp;
+use postroad_schemas::units::Timestamp;
 use postroad_tests::kafka::{Cluster, Record};
 use postroad_tests::logs;
 use postroad_tests::oracle::{OracleRecord, OracleRules, OracleShard};
@@ -228,6 +230,10 @@ impl Bed {
             };
             shard.step(&rules, &record, clock);
         }
+        for (offset, at, reason, _) in &mut shard.rejects {
+            let record = records.iter().find(|r| (r.partition, r.offset) == (partition, *offset));
+            *at = at.or_else(|| own_time(record?.value.as_deref()?, reason));
+        }
         shard
     }
 
@@ -342,6 +348,16 @@ impl Instance {
 /// Makes a topic that takes and keeps records of any time.
 pub(crate) fn create_topic(cluster: &Cluster, name: &str, partitions: i32) {
     cluster.create_topic_with(name, partitions, &ANY_TIME);
+}
+
+/// The time under which a record without a timestamp is tabled where it is rejected: the one that it
+/// gives itself, if it can be read that far.
+fn own_time(value: &[u8], reason: &str) -> Option<i64> {
+    if matches!(reason, "too_large" | "malformed") {
+        return None;
+    }
+    let value: serde_json::Value = serde_json::from_slice(value).ok()?;
+    parse_timestamp(value.get("occurred_at")?.as_str()?).map(Timestamp::as_micros)
 }
 
 /// How many lines of a log hold a text.

@@ -16,6 +16,7 @@ mod fold;
 mod group;
 mod outage;
 mod produce;
+mod records;
 mod stalls;
 mod three_brokers;
 mod unclean;

@@ -19,9 +19,9 @@ use crate::bed::SOON;
 /// How long a stream waits for its end between two batches: what the oracle folds has to stay small.
 const PACE: Duration = Duration::from_millis(30);
 
-/// The newest timestamp that is sent, year 2200: a batch that holds all 64 bits' worth of time is
-/// one that no producer makes.
-const NEWEST_MS: i64 = 7_258_118_400_000;
+/// The newest timestamp that is sent, the last of the year 9999: a batch that holds all 64 bits'
+/// worth of time is one that no producer makes.
+const NEWEST_MS: i64 = 253_402_300_799_999;
 
 /// A producer that keeps the order of each partition.
 pub(crate) struct Producer(ThreadedProducer<DefaultProducerContext>);
@@ -42,6 +42,8 @@ impl Producer {
     fn transactional_with(config: &ClientConfig, id: &str) -> Self {
         let mut config = config.clone();
         config.set("transactional.id", id);
+        // A test that holds one open decides when it ends.
+        config.set("transaction.timeout.ms", "600000");
         let producer = Self::with(config);
         wait_until(SOON, "transactions can be initialised", || {
             producer.0.init_transactions(SOON).is_ok()
@@ -51,6 +53,7 @@ impl Producer {
 
     fn with(mut config: ClientConfig) -> Self {
         config.set("enable.idempotence", "true").set("linger.ms", "2");
+        config.set("message.max.bytes", "12000000");
         // Partitions that were added are known soon.
         config.set("topic.metadata.refresh.interval.ms", "500");
         Self(config.create().expect("the producer's settings are valid"))
@@ -58,21 +61,28 @@ impl Producer {
 
     /// Hands a record over; it is in the log once [`Self::flush`] returns.
     pub(crate) fn send(&self, topic: &str, partition: i32, record: &OracleRecord) {
-        self.try_send(topic, partition, record).expect("the producer takes a record");
+        self.try_send(topic, partition, None, record).expect("the producer takes a record");
+    }
+
+    /// Hands a record with a key over.
+    pub(crate) fn send_keyed(&self, topic: &str, key: &str, record: &OracleRecord) {
+        let sent = self.try_send(topic, 0, Some(key.as_bytes()), record);
+        sent.expect("the producer takes a record");
     }
 
     fn try_send(
         &self,
         topic: &str,
         partition: i32,
+        key: Option<&[u8]>,
         record: &OracleRecord,
     ) -> Result<(), KafkaError> {
         let mut refused = None;
         wait_until(SOON, "the producer takes the record", || {
             let mut message = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
-            message.timestamp =
-                record.timestamp_ms.filter(|ms| *ms > 0).map(|ms| ms.min(NEWEST_MS));
+            message.timestamp = Some(timestamp(record.timestamp_ms));
             message.payload = record.value.as_deref();
+            message.key = key;
             match self.0.send(message) {
                 Ok(()) => true,
                 Err((
@@ -140,7 +150,7 @@ impl Producer {
     ) -> Result<(), KafkaError> {
         self.0.begin_transaction()?;
         for record in records {
-            self.try_send(topic, partition, record)?;
+            self.try_send(topic, partition, None, record)?;
         }
         self.0.flush(SOON)
     }
@@ -156,6 +166,15 @@ impl Producer {
             !matches!(&outcome, Err(KafkaError::Transaction(error)) if error.is_retriable())
         });
         outcome
+    }
+}
+
+/// A timestamp as librdkafka takes it: 0 would mean "now" to it, and none is -1.
+fn timestamp(ms: Option<i64>) -> i64 {
+    match ms {
+        Some(0) => 1,
+        Some(ms) if ms > 0 => ms.min(NEWEST_MS),
+        _ => -1,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Logs that lost what was not read yet, or are not the logs that they were.
 
 use postroad_tests::kafka::Cluster;
+use postroad_tests::tables::Tables;
 use postroad_tests::wait::wait_until;
 
 use crate::bed::{Bed, Instance, SOON, create_topic, lines_with, shared_cluster, timed};
@@ -17,11 +18,22 @@ pub(crate) fn wait_for_stall(bed: &Bed, instance: &Instance, shard: (&str, i32),
     });
     let (status, body) = instance.readiness().expect("it answers");
     assert_eq!(status, 503, "{body}");
-    let named = |line: &str| line.contains(topic) && line.contains("stalled");
-    assert!(body.lines().any(named), "readiness does not name {topic}/{partition}: {body}");
+    let shard = format!("{topic}[{partition}]");
+    let named = |line: &&str| line.contains(&shard) && line.contains("stalled");
+    assert_eq!(body.lines().filter(named).count(), 1, "readiness does not name {shard}: {body}");
     let log = bed.log("only");
-    let said = log.lines().filter(|line| line.contains(topic) && line.contains("stalled"));
-    assert_eq!(said.count(), 1, "how often the log says that {topic} is stalled:\n{log}");
+    let said = log.lines().filter(named).count();
+    assert_eq!(said, 1, "how often the log says that {shard} is stalled:\n{log}");
+}
+
+/// State and reason of a shard in the ledger.
+pub(crate) fn standing<'a>(
+    tables: &'a Tables,
+    topic: &str,
+    partition: i32,
+) -> (&'a str, Option<&'a str>) {
+    let row = &tables.ledger[&(topic.to_owned(), partition)];
+    (&row.state, row.reason.as_deref())
 }
 
 fn recreate(cluster: &Cluster, topic: &str, partitions: i32) {
@@ -77,15 +89,64 @@ fn a_log_that_lost_records_stops_its_shard_and_no_other() {
     timed("stalls: the healthy shard is published", || bed.wait_for(&expected));
     instance.stop();
     let tables = bed.assert_tables(&expected);
-    let standing = |topic: &str, partition| {
-        let row = &tables.ledger[&(topic.to_owned(), partition)];
-        (row.state.clone(), row.reason.clone().unwrap_or_default())
-    };
-    let stalled = |reason: &str| ("stalled".to_owned(), reason.to_owned());
-    assert_eq!(standing(&overrun.name, 0), stalled("retention_overrun"));
-    assert_eq!(standing(&shorter.name, 0), stalled("recreated"));
-    assert_eq!(standing(&longer.name, 0), stalled("recreated"));
-    assert_eq!(standing(&overrun.name, 1), ("running".to_owned(), String::new()));
+    assert_eq!(standing(&tables, &overrun.name, 0), ("stalled", Some("retention_overrun")));
+    assert_eq!(standing(&tables, &shorter.name, 0), ("stalled", Some("recreated")));
+    assert_eq!(standing(&tables, &longer.name, 0), ("stalled", Some("recreated")));
+    assert_eq!(standing(&tables, &overrun.name, 1), ("running", None));
     let log = bed.log("only");
     assert_eq!(lines_with(&log, "stalled"), 3, "each stall is said once:\n{log}");
+}
+
+#[test]
+fn a_topic_recreated_under_a_running_instance_is_not_taken_for_the_old_one() {
+    let cluster = shared_cluster();
+    let topics = [("other", "parcel", 1), ("anew", "parcel", 2), ("fewer", "finance", 3)];
+    let bed = Bed::new(cluster, "anew", &topics);
+    let [other, anew, fewer] = &*bed.topics else { unreachable!("three were asked for") };
+    let producer = Producer::new(cluster);
+    for (topic, _, partitions) in topics {
+        let topic = format!("anew.{topic}");
+        let contract = bed.topics.iter().find(|known| known.name == topic).expect("it is").contract;
+        for partition in 0..partitions {
+            producer.random(&topic, partition, contract, 130, 100);
+        }
+    }
+    let instance = bed.start(cluster, "only");
+    let before = timed("anew: caught up before", || bed.wait_for_oracle(cluster));
+    timed("anew: made anew", || {
+        recreate(cluster, &anew.name, 2);
+        recreate(cluster, &fewer.name, 2);
+    });
+    // The same records as before and more: only the topic's id tells the two lives apart.
+    let producer = Producer::new(cluster);
+    for topic in [anew, fewer] {
+        for partition in 0..2 {
+            producer.random(&topic.name, partition, topic.contract, 130, 250);
+        }
+    }
+    timed("anew: said", || {
+        for partition in 0..2 {
+            wait_for_stall(&bed, &instance, (&anew.name, partition), "recreated");
+            wait_for_stall(&bed, &instance, (&fewer.name, partition), "recreated");
+        }
+    });
+    producer.random(&other.name, 0, "parcel", 131, 100);
+    let mut expected = before.clone();
+    expected.extend(bed.expected(cluster).remove_entry(&(other.name.clone(), 0)));
+    timed("anew: the other topic goes on", || bed.wait_for(&expected));
+    timed("anew: the partition that is gone says so", || {
+        wait_until(SOON, "the ledger says that the partition is gone", || {
+            Tables::read(&bed.store).is_ok_and(|tables| {
+                standing(&tables, &fewer.name, 2) == ("stalled", Some("partition_gone"))
+            })
+        });
+    });
+    instance.stop();
+    let tables = bed.assert_tables(&expected);
+    for topic in [anew, fewer] {
+        for partition in 0..2 {
+            let standing = standing(&tables, &topic.name, partition);
+            assert_eq!(standing, ("stalled", Some("recreated")), "{}/{partition}", topic.name);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use postroad_tests::wait::wait_until;
 
 use crate::bed::{ANY_TIME, Bed, SOON, Topic, create_topic, lines_with, three_brokers, timed};
 use crate::produce::Producer;
-use crate::stalls::wait_for_stall;
+use crate::stalls::{standing, wait_for_stall};
 
 /// The node that acknowledged the records alone, and the one that missed them.
 const AHEAD: usize = 0;
@@ -100,8 +100,7 @@ fn an_unclean_election_stalls_what_it_cut_and_nothing_else() {
     instance.stop();
     let tables = bed.assert_tables(&expected);
     for name in [shorter, longer, hidden] {
-        let row = &tables.ledger[&(name.clone(), 0)];
-        assert_eq!((&*row.state, row.reason.as_deref()), ("stalled", Some("diverged")), "{name}");
+        assert_eq!(standing(&tables, name, 0), ("stalled", Some("diverged")), "{name}");
     }
     cluster.start_broker();
 }
