@@ -470,8 +470,8 @@ async fn a_manifest_whose_answer_was_lost_is_found_again() {
     desk.write(&log).await;
     let mut publisher = desk.take_over().await;
     desk.faulty.fail_next(Op::Put, Fault::After);
-    let published = publish(&mut publisher, &[&log]).await.expect("something new");
-    assert_eq!(published.manifest.publish, 1);
+    let made = publish(&mut publisher, &[&log]).await.expect("something new");
+    assert_eq!(made.manifest.publish, 1);
     desk.check_files().await;
 }
 

@@ -36,11 +36,11 @@ async fn every_file_has_its_schema_one_row_group_zstd_and_the_stamp() {
     // A parcel more on a day that is final by now.
     log.accept(date(6, 1), 211_400, "economy", 1_234);
     desk.write(&log).await;
-    let published = publish(&mut publisher, &[&log]).await.expect("something new");
+    let made = publish(&mut publisher, &[&log]).await.expect("something new");
     for table in Table::ALL {
         let folder = format!("tables/{}/", table.name());
         let keys: Vec<_> =
-            published.manifest.files.keys().filter(|key| key.starts_with(&folder)).collect();
+            made.manifest.files.keys().filter(|key| key.starts_with(&folder)).collect();
         assert!(!keys.is_empty(), "{folder}");
         for key in keys {
             let (metadata, rows) = desk.file(key).await;
@@ -49,7 +49,7 @@ async fn every_file_has_its_schema_one_row_group_zstd_and_the_stamp() {
             for column in metadata.row_group(0).columns() {
                 assert!(matches!(column.compression(), Compression::ZSTD(_)), "{key}");
             }
-            let publish = published.manifest.files[key].publish;
+            let publish = made.manifest.files[key].publish;
             assert_eq!(stamp(&metadata), publish.to_string(), "{key}");
         }
     }

@@ -183,8 +183,8 @@ async fn a_released_day_is_shown_as_such_until_its_shard_has_passed_it() {
     assert_eq!(show(&desk).await, without);
     let calendar = desk.rows(&file_key(Table::Calendar, Some(date(6, 1)))).await;
     assert_eq!(texts(&calendar, "status")[11].as_deref(), Some("complete_without"));
-    let publishes = desk.rows("tables/publishes/data.parquet").await;
-    let through = publishes.column_by_name("complete_without_through").expect("a column");
+    let table = desk.rows("tables/publishes/data.parquet").await;
+    let through = table.column_by_name("complete_without_through").expect("a column");
     assert_eq!(through.as_primitive::<Date32Type>().value(1), date(6, 15).days());
 
     // Whoever takes over and sees no release takes none back.
