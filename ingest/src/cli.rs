@@ -180,6 +180,10 @@ pub fn main() -> ExitCode {
     };
     start_logging(&cli);
     end_on_panic();
+    #[cfg(any(debug_assertions, feature = "failpoints"))]
+    if let Ok(order) = std::env::var("POSTROAD_FAILPOINT") {
+        crate::failpoint::arm(&order);
+    }
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -33,4 +33,5 @@ pub mod simulate;
 
 pub mod clock;
 pub mod error;
+pub mod failpoint;
 pub mod offload;

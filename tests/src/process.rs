@@ -4,7 +4,7 @@
 mod metrics;
 
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -139,6 +139,13 @@ impl Process {
         assert!(sent.success(), "cannot send {} to process {}", signal.name(), self.pid());
     }
 
+    /// Whether the process is frozen, by whomever.
+    pub fn is_frozen(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        // The name in brackets may hold anything; the state follows it.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
     /// The exit status, if the process has ended.
     ///
     /// # Panics
@@ -198,8 +205,11 @@ pub fn postroad_binary() -> PathBuf {
 fn build_postroad() -> PathBuf {
     let (target_dir, profile) = own_build();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    // Profiles without debug assertions have failpoints only where they are asked for.
+    let failpoints: &[&str] = if profile == "dev" { &[] } else { &["--features", "failpoints"] };
     let output = Command::new(cargo)
         .args(["build", "--package", "postroad-ingest", "--bin", "postroad"])
+        .args(failpoints)
         .args(["--message-format", "json-render-diagnostics", "--profile", &profile])
         .arg("--target-dir")
         .arg(target_dir)
@@ -252,6 +262,19 @@ impl Postroad {
         Self { process, port }
     }
 
+    /// Starts `postroad` with an order for one of its failpoints: `POINT:PASSAGE:kill`, or `freeze`
+    /// instead of `kill`.
+    pub fn spawn_armed<S: AsRef<std::ffi::OsStr>>(
+        args: &[S],
+        order: &str,
+        port: u16,
+        log: &Path,
+    ) -> Self {
+        let mut command = Command::new(postroad_binary());
+        command.args(args).env("POSTROAD_FAILPOINT", order);
+        Self { process: Process::spawn(&mut command, log, None), port }
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
@@ -260,6 +283,11 @@ impl Postroad {
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);
+    }
+
+    /// Whether it is frozen.
+    pub fn is_frozen(&self) -> bool {
+        self.process.is_frozen()
     }
 
     /// The exit status, if it has ended.
@@ -314,6 +342,7 @@ impl Postroad {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::wait_until;
 
     #[test]
     fn ports_are_not_handed_out_twice() {
@@ -330,6 +359,7 @@ mod tests {
             None,
         );
         process.signal(Signal::Stop);
+        wait_until(GRACE, "it is frozen", || process.is_frozen());
         let pid = process.pid();
         drop(process);
         assert!(!Path::new("/proc").join(pid.to_string()).exists());

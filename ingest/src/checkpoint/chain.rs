@@ -32,6 +32,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::envelope::{
     Damage, Envelope, Epoch, HEADER_LEN, Link, Nonce, Seq, Unreadable, peek_nonce,
 };
+use crate::failpoint::Point;
 
 pub use error::{ChainError, CommitError, Fence};
 pub use tip::{Corrupt, Newest, Pending, Tip};
@@ -353,6 +354,7 @@ impl Chain {
                 other => other?,
             }
             *deleted += 1;
+            Point::MidCollection.pass();
         }
         Ok(())
     }

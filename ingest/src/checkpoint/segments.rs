@@ -23,6 +23,7 @@ use super::chain::{ChainError, Tip};
 use super::envelope::{Epoch, Seq};
 use super::format::segment::{Sealed, decode, encode_cells, encode_dead_letters};
 use super::{ShardId, format};
+use crate::failpoint::Point;
 use crate::store::{Store, StoreError, failed};
 
 /// Above how many segments of one month, or of dead letters, a claim folds them into one.
@@ -241,6 +242,7 @@ pub async fn collect(
             }
         }
     }
+    Point::BeforeSegmentCollection.pass();
     for key in &unlisted {
         match store.objects().delete(key).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}

@@ -41,6 +41,7 @@ use self::restatements::Before;
 use crate::checkpoint::envelope::Seq;
 use crate::checkpoint::segments::Unsealed;
 use crate::checkpoint::{Checkpoint, ShardId};
+use crate::failpoint::Point;
 use crate::offload::offload;
 use crate::store::{Store, StoreError, failed};
 
@@ -242,9 +243,11 @@ impl Publisher {
             self.keep(key, content).await?;
         }
         let key = manifest::key(manifest.publish);
+        Point::BeforeManifest.pass();
         if !self.create_manifest(&key, manifest.encode()).await? {
             return Err(PublishError::Superseded(manifest.publish));
         }
+        Point::AfterManifest.pass();
         let before = self.newest().cloned();
         let (manifest, rollup) = (Arc::new(manifest), Arc::new(rollup));
         self.remember(Arc::clone(&manifest));
@@ -285,6 +288,7 @@ impl Publisher {
             } else {
                 outcome = Err(PublishError::NotAsWritten { key });
             }
+            Point::BetweenFiles.pass();
         }
         outcome
     }
@@ -318,6 +322,7 @@ impl Publisher {
         let scratch = Path::from("_tmp").join(format!("{publish:020}-{}", key.replace('/', "-")));
         let objects = self.store.objects();
         objects.put(&scratch, bytes.into()).await.map_err(failed("writing", &scratch))?;
+        Point::BeforeRename.pass();
         objects.rename(&scratch, &place).await.map_err(failed("replacing", &place))
     }
 

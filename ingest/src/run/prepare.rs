@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use crate::check::timestamp_warning;
 use crate::config::{Config, Start};
 use crate::error::{Exit, Failure, chain};
+use crate::failpoint::Point;
 use crate::shards::claim::ClaimContext;
 use crate::source::kafka::{
     KafkaCluster, KafkaQueries, KafkaSettings, QUERY_TIMEOUT, QueryError, TopicPartition,
@@ -41,6 +42,7 @@ pub(super) async fn prepare(config: &Config, status: &Status) -> Result<Prepared
         KafkaQueries::new(&settings).map_err(|error| Failure::from_error(Exit::Config, &error))?;
     let queries = Arc::new(queries);
     let (cluster_id, partitions) = ask_brokers(config, &queries, status).await?;
+    Point::BeforeOwner.pass();
     let owner = Owner { cluster_id, group: config.kafka.group.clone() };
     store.belong_to(&owner).await.map_err(|error| store_failure(&error))?;
     check_topics(config, &queries).await?;

@@ -8,6 +8,7 @@ use tracing::{debug, warn};
 use crate::checkpoint::chain::{Chain, CommitError, Pending, Tip};
 use crate::checkpoint::{ShardId, segments};
 use crate::error::chain;
+use crate::failpoint::Point;
 use crate::shards::lifecycle::{Event, Frozen};
 use crate::source::identity::{Confirmation, TopicIdentities};
 use crate::store::Store;
@@ -49,6 +50,9 @@ impl Writer {
             let error = chain(&error);
             return Event::SegmentsFailed { tip, frozen, error };
         }
+        if !frozen.segments.is_empty() {
+            Point::AfterSegments.pass();
+        }
         if let Some(id) = frozen.topic_id {
             match self.shared.identities.confirm(&self.shard.topic, id, frozen_by).await {
                 Confirmation::Same => {}
@@ -59,7 +63,9 @@ impl Writer {
                 }
             }
         }
+        Point::BeforeCheckpoint.pass();
         let outcome = self.chain.commit(tip, frozen.payload).await;
+        Point::AfterCheckpoint.pass();
         timer.observe_duration();
         if let Ok(tip) = &outcome {
             self.collect(tip, &frozen.listed).await;
@@ -77,6 +83,7 @@ impl Writer {
         if !tip.seq().get().is_multiple_of(COLLECT_EVERY) {
             return;
         }
+        Point::BeforeCollection.pass();
         if let Some(error) = self.chain.collect(tip, self.shared.keep).await.stopped {
             warn!(error = %chain(&error), "old checkpoints could not be deleted; trying again later");
         } else if let Err(error) =

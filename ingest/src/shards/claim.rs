@@ -21,6 +21,7 @@ use crate::checkpoint::{Checkpoint, LoadError, Phase, ShardId, Standing, format,
 use crate::config::Start;
 use crate::decisions::{self, Decision, RestartFrom};
 use crate::error::{Kind, chain};
+use crate::failpoint::Point;
 use crate::publish::{PublishError, published_entry};
 use crate::source::kafka::{QueryError, TopicPartition};
 use crate::source::{Cluster, LogRange, TopicId};
@@ -168,10 +169,12 @@ impl ClaimContext {
         let place = shard_chain.place_of_claim(newest.as_ref())?;
         let folded =
             segments::fold_together(&self.store, &id, &mut checkpoint.state, place).await?;
+        Point::BeforeClaim.pass();
         segments::put(&self.store, &id, &folded).await?;
         let fold = self.resume(&mut checkpoint, range.low).await?;
         let payload = Bytes::from(format::encode(&checkpoint));
         let claimed = shard_chain.claim(newest.as_ref(), payload).await?;
+        Point::AfterClaim.pass();
         Ok(claimed.map(|tip| Claimed::new(tip, checkpoint.with(()), fold, range.low)))
     }
 
@@ -246,6 +249,7 @@ impl ClaimContext {
         if payload == newest.payload {
             return;
         }
+        Point::BeforeStall.pass();
         if let Err(error) = self.store.chain(&stalled.id).claim(Some(newest), payload).await {
             complain(&stalled.id, &error);
         }

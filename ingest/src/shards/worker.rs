@@ -19,6 +19,7 @@ use super::lifecycle::{Event, Frozen};
 use crate::checkpoint::envelope::{Epoch, Seq};
 use crate::checkpoint::{format, segments};
 use crate::clock::Clock;
+use crate::failpoint::Point;
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::source::kafka::{Batch, Generation, TopicPartition};
 use crate::status::{Progress, Status};
@@ -310,6 +311,7 @@ impl Owned {
             return Ok(None);
         }
         let segments = self.seal(context.open_days, place);
+        Point::MidFreeze.pass();
         let state = self.claimed.fold.state();
         state.check()?;
         let begin = state.window_begin().map(NextOffset::from);

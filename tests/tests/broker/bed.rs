@@ -74,6 +74,8 @@ pub(crate) struct Bed {
     /// Replaces settings of librdkafka in the configuration.
     pub(crate) properties: BTreeMap<&'static str, String>,
     pub(crate) checkpoint_ms: u32,
+    pub(crate) keep: u32,
+    pub(crate) open_days: u32,
     pub(crate) publish_ms: u32,
     pub(crate) value_bytes_max: usize,
     pub(crate) allow_compacted: bool,
@@ -110,6 +112,8 @@ impl Bed {
             topics,
             properties: properties.map(|(key, value)| (key, value.to_owned())).into(),
             checkpoint_ms: 200,
+            keep: 8,
+            open_days: 45,
             publish_ms: 300,
             value_bytes_max: logs::rules().value_bytes_max,
             allow_compacted: false,
@@ -140,13 +144,15 @@ impl Bed {
     pub(crate) fn configure(&self, bootstrap: &str, instance: &str, port: u16) -> PathBuf {
         let mut text = format!(
             "[kafka]\nbrokers = \"{bootstrap}\"\ngroup = \"{name}\"\nallow_compacted = {compacted}\n\
-             [checkpoint]\ninterval_ms = {checkpoint}\n[publish]\ninterval_ms = {publish}\n\
+             [checkpoint]\ninterval_ms = {checkpoint}\nkeep = {keep}\n[days]\nopen_days = {open}\n[publish]\ninterval_ms = {publish}\n\
              [rules]\nvalue_bytes_max = {bytes}\n\
              [store]\nurl = \"file://{store}\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
              [kafka.properties]\n",
             name = self.name,
             compacted = self.allow_compacted,
             checkpoint = self.checkpoint_ms,
+            keep = self.keep,
+            open = self.open_days,
             publish = self.publish_ms,
             bytes = self.value_bytes_max,
             store = self.store.display(),
@@ -173,6 +179,15 @@ impl Bed {
         let config = self.configure(cluster.bootstrap(), instance, port);
         let args = ["run".as_ref(), "-c".as_ref(), config.as_os_str()];
         let process = Postroad::spawn(&args, port, &self.log_path(instance));
+        Instance { process, log: self.log_path(instance) }
+    }
+
+    /// Starts an instance with an order for one of its failpoints.
+    pub(crate) fn start_armed(&self, cluster: &Cluster, instance: &str, order: &str) -> Instance {
+        let port = free_port();
+        let config = self.configure(cluster.bootstrap(), instance, port);
+        let args = ["run".as_ref(), "-c".as_ref(), config.as_os_str()];
+        let process = Postroad::spawn_armed(&args, order, port, &self.log_path(instance));
         Instance { process, log: self.log_path(instance) }
     }
 

@@ -11,6 +11,7 @@
 
 mod bed;
 mod decisions;
+mod failpoints;
 mod files;
 mod fold;
 mod group;

@@ -235,7 +235,7 @@ impl Stream {
         contract: &'static str,
         partitions: i32,
         seed: u64,
-        mut hand_over: impl FnMut(i32, &[OracleRecord]) + Send + 'static,
+        mut put: impl FnMut(i32, &[OracleRecord]) + Send + 'static,
     ) -> Self {
         let sent = Arc::new(AtomicU64::new(0));
         let (stop, stopped) = channel();
@@ -247,7 +247,7 @@ impl Stream {
             while stopped.recv_timeout(PACE) == Err(RecvTimeoutError::Timeout) {
                 for partition in 0..count.load(Ordering::Relaxed) {
                     let records = batches.next().expect("it goes round for ever");
-                    hand_over(partition, records);
+                    put(partition, records);
                     counter.fetch_add(records.len() as u64, Ordering::Relaxed);
                 }
             }

@@ -52,11 +52,11 @@ fn nested(depth: usize) -> Value {
 }
 
 /// A timestamp, a value, and what becomes of them.
-type HardCase = (Option<i64>, Option<Vec<u8>>, &'static str);
+type Case = (Option<i64>, Option<Vec<u8>>, &'static str);
 
 /// Records that come to a real log sooner or later, each with what becomes of it where values may
 /// be as large as `value_bytes_max`.
-fn hard_cases(large: &[u8], value_bytes_max: usize) -> Vec<HardCase> {
+fn hard_cases(large: &[u8], value_bytes_max: usize) -> Vec<Case> {
     let noon = Some(NOON_MS);
     let mut bytes = parcel("bytes").to_string().into_bytes();
     bytes[15] = 0xff;

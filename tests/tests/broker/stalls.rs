@@ -9,7 +9,7 @@ use crate::produce::Producer;
 
 /// Waits until a shard is stalled for a reason, in the metrics, in readiness and in the log.
 #[track_caller]
-pub(crate) fn wait_for_stall(bed: &Bed, instance: &Instance, shard: (&str, i32), reason: &str) {
+pub(crate) fn wait_for_stall(instance: &Instance, shard: (&str, i32), reason: &str) {
     let (topic, partition) = shard;
     let partition = partition.to_string();
     let labels = [("topic", topic), ("partition", partition.as_str()), ("reason", reason)];
@@ -21,7 +21,7 @@ pub(crate) fn wait_for_stall(bed: &Bed, instance: &Instance, shard: (&str, i32),
     let shard = format!("{topic}[{partition}]");
     let named = |line: &&str| line.contains(&shard) && line.contains("stalled");
     assert_eq!(body.lines().filter(named).count(), 1, "readiness does not name {shard}: {body}");
-    let log = bed.log("only");
+    let log = instance.log();
     let said = log.lines().filter(named).count();
     assert_eq!(said, 1, "how often the log says that {shard} is stalled:\n{log}");
 }
@@ -71,9 +71,9 @@ fn a_log_that_lost_records_stops_its_shard_and_no_other() {
 
     let instance = bed.start(cluster, "only");
     timed("stalls: said", || {
-        wait_for_stall(&bed, &instance, (&overrun.name, 0), "retention_overrun");
-        wait_for_stall(&bed, &instance, (&shorter.name, 0), "recreated");
-        wait_for_stall(&bed, &instance, (&longer.name, 0), "recreated");
+        wait_for_stall(&instance, (&overrun.name, 0), "retention_overrun");
+        wait_for_stall(&instance, (&shorter.name, 0), "recreated");
+        wait_for_stall(&instance, (&longer.name, 0), "recreated");
     });
     let mut expected = before.clone();
     let goes_on = (overrun.name.clone(), 1);
@@ -126,8 +126,8 @@ fn a_topic_recreated_under_a_running_instance_is_not_taken_for_the_old_one() {
     }
     timed("anew: said", || {
         for partition in 0..2 {
-            wait_for_stall(&bed, &instance, (&anew.name, partition), "recreated");
-            wait_for_stall(&bed, &instance, (&fewer.name, partition), "recreated");
+            wait_for_stall(&instance, (&anew.name, partition), "recreated");
+            wait_for_stall(&instance, (&fewer.name, partition), "recreated");
         }
     });
     producer.random(&other.name, 0, "parcel", 131, 100);

@@ -81,9 +81,9 @@ fn an_unclean_election_stalls_what_it_cut_and_nothing_else() {
     producer.random(safe, 0, "parcel", 305, 50);
     instance.process.signal(Signal::Cont);
     timed("unclean: said", || {
-        wait_for_stall(&bed, &instance, (shorter, 0), "truncated");
-        wait_for_stall(&bed, &instance, (longer, 0), "diverged");
-        wait_for_stall(&bed, &instance, (hidden, 0), "diverged");
+        wait_for_stall(&instance, (shorter, 0), "truncated");
+        wait_for_stall(&instance, (longer, 0), "diverged");
+        wait_for_stall(&instance, (hidden, 0), "diverged");
     });
     assert_eq!(lines_with(&instance.log(), "revokes"), 0, "it was the log that told");
     let mut expected = before.clone();
