@@ -542,6 +542,37 @@ fn tables_are_documented() {
     assert_eq!(reasons, in_code, "docs/TABLES.md lists the reasons in their order");
 }
 
+/// Whoever reads of a fault wants to see the test, and a test that was renamed shows nothing.
+#[test]
+fn every_test_that_the_fault_matrix_names_exists() {
+    let document = read("docs/EXACTLY_ONCE.md");
+    let tests: String = texts()
+        .into_iter()
+        .filter(|(path, _)| [".rs", ".py", ".sh"].iter().any(|end| path.ends_with(end)))
+        .map(|(_, text)| text)
+        .collect();
+    let exists = |name: &str| {
+        [format!("fn {name}("), format!("def {name}(")].iter().any(|text| tests.contains(text))
+    };
+    let mut faults = Vec::new();
+    let rows_of = |heading: &str| -> Vec<&str> {
+        let lines = chapter(&document, heading).lines().filter(|line| line.starts_with("| "));
+        lines.skip(1).map(|line| line.trim_end_matches([' ', '|'])).collect()
+    };
+    let (matrix, invariants) = (rows_of("## Fault matrix"), rows_of("## Invariants"));
+    assert!(matrix.len() >= 40, "{} faults are few", matrix.len());
+    for row in matrix.into_iter().chain(invariants) {
+        let named = row.rsplit('|').next().unwrap_or_default().split(['`', ',', ' ']);
+        let names: Vec<_> = named.filter(|name| name.matches('_').count() > 1).collect();
+        if names.is_empty() {
+            faults.push(format!("{row} names no test"));
+        }
+        let gone = names.into_iter().filter(|name| !exists(name));
+        faults.extend(gone.map(|name| format!("there is no test {name}")));
+    }
+    none(&faults, "every row of docs/EXACTLY_ONCE.md names a test that exists");
+}
+
 #[test]
 fn files_that_documents_name_exist() {
     let mut faults = Vec::new();

@@ -52,7 +52,7 @@ fn a_topic_made_anew_under_a_running_instance_is_noticed_and_restarted_by_decisi
     producer.random(&topic, 0, "parcel", 141, 400);
     let end = cluster.end_offsets(&topic)[0].2;
     assert!(end > high + 100, "the new log is longer than the old one was");
-    timed("anew: noticed", || wait_for_stall(&bed, &instance, (&topic, 0), "recreated"));
+    timed("anew: noticed", || wait_for_stall(&instance, (&topic, 0), "recreated"));
     timed("anew: the ledger says so", || {
         wait_until(SOON, "the ledger says so", || {
             Tables::read(&bed.store)
@@ -116,7 +116,7 @@ fn a_loss_that_an_operator_accepts_is_counted_and_reading_goes_on() {
     let low = expected[&key].next_offset + 40;
     cluster.delete_records(&topic, 0, low);
     let instance = bed.start(cluster, "only");
-    wait_for_stall(&bed, &instance, (&topic, 0), "retention_overrun");
+    wait_for_stall(&instance, (&topic, 0), "retention_overrun");
     let output = decide(&bed, "accept-loss", (&topic, 0), &[]);
     decided(&output);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -18,6 +18,7 @@ mod group;
 mod outage;
 mod produce;
 mod records;
+mod soak;
 mod stalls;
 mod three_brokers;
 mod unclean;
