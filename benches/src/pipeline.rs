@@ -10,6 +10,7 @@ use postroad_ingest::config::{
     PublishConfig, Start, StoreConfig, TopicConfig,
 };
 use postroad_ingest::run::{Shown, run};
+use postroad_ingest::store::open::Location;
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::Span;
@@ -99,7 +100,7 @@ fn config(held: &Held, options: PipelineOptions, root: &Path) -> Config {
             // The in-process broker does not tell its topics' settings.
             allow_compacted: true,
         },
-        store: StoreConfig { root: root.to_owned() },
+        store: StoreConfig { location: Location::Folder(root.to_owned()) },
         checkpoint: CheckpointConfig { interval: options.interval, keep: 8 },
         rules: Rules::with_defaults(&codebook),
         days: DaysConfig { open_days: 45, grace: Span::hours(1) },

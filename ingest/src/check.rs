@@ -7,12 +7,14 @@ use crate::config::{Config, Fault};
 use crate::error::chain;
 use crate::run::prepare::kafka_settings;
 use crate::source::kafka::KafkaQueries;
+use crate::store::Store;
+use crate::store::open::Location;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Every fault of what a valid configuration points at.
 pub async fn check(config: &Config) -> Vec<Fault> {
-    let mut faults = check_store(config);
+    let mut faults = check_store(&config.store.location).await;
     let queries = match KafkaQueries::new(&kafka_settings(config)) {
         Ok(queries) => Arc::new(queries),
         Err(error) => {
@@ -47,18 +49,29 @@ pub async fn check(config: &Config) -> Vec<Fault> {
     faults
 }
 
-/// The folder of the store has to be there or to be creatable; it is not made here.
-fn check_store(config: &Config) -> Vec<Fault> {
-    let root = &config.store.root;
-    let existing = root.ancestors().find(|path| path.exists());
-    let writable = existing.is_some_and(|path| {
-        path.metadata().is_ok_and(|found| found.is_dir() && !found.permissions().readonly())
-    });
-    if writable {
-        return Vec::new();
+/// A folder has to be there or to be creatable; it is not made here. A bucket has to keep its
+/// promises, which is tried under `_tmp/`; nothing of it stays.
+async fn check_store(location: &Location) -> Vec<Fault> {
+    let name = location.to_string();
+    match location {
+        Location::Folder(root) => {
+            let existing = root.ancestors().find(|path| path.exists());
+            let writable = existing.is_some_and(|path| {
+                path.metadata().is_ok_and(|found| found.is_dir() && !found.permissions().readonly())
+            });
+            let remedy = "is no folder that can be written to; make it, or name another";
+            if writable { Vec::new() } else { vec![fault("store.url", &name, remedy.to_owned())] }
+        }
+        Location::Bucket(_) => {
+            let examined = async {
+                let store = Store::open(location)?;
+                store.prove(rand::random()).await?;
+                store.exists().await
+            };
+            let error = examined.await.err();
+            error.map(|error| fault("store.url", &name, chain(&error))).into_iter().collect()
+        }
     }
-    let remedy = "is no folder that can be written to; make it, or name another";
-    vec![fault("store.url", &root.display().to_string(), remedy.to_owned())]
 }
 
 /// What a topic's settings mean for exactness. Settings that cannot be asked for are no fault.

@@ -18,14 +18,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::backfill::{BackfillOptions, Summary, backfill};
-use crate::config::{Config, DeadLettersConfig, Fault, load_codebook, local_root};
+use crate::config::{Config, DeadLettersConfig, Fault, load_codebook};
 use crate::demo::{DemoOptions, demo};
 use crate::error::{Exit, Failure};
 use crate::publish::PublishSettings;
 use crate::run::{Shown, run};
 use crate::simulate::{SimulateOptions, Sink, simulate};
 use crate::source::file::LineFormat;
-use crate::store::Store;
+use crate::store::open::Location;
+use crate::store::{Store, StoreError};
 
 /// Parcel and finance events in, daily prefecture rollups out.
 #[derive(Debug, Parser)]
@@ -105,7 +106,8 @@ struct DemoArgs {
 
 #[derive(Debug, Args)]
 struct BackfillArgs {
-    /// The store: a folder, or a file:// URL.
+    /// The store: a folder, or a file://, s3://, gs:// or az:// URL. What a bucket's client needs is
+    /// taken from [store] of the configuration and from the cloud's own variables.
     #[arg(long, value_name = "DIR_OR_URL")]
     store: String,
     /// What the lines of the files are.
@@ -117,7 +119,7 @@ struct BackfillArgs {
     /// Read only this topic of the envelopes; for bare values, the topic that implies the contract.
     #[arg(long)]
     topic: Option<String>,
-    /// Take rules, days and reference data from a configuration; the contract's defaults otherwise.
+    /// Take rules, days, reference data and the store's options from a configuration; the contract's defaults otherwise.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A folder with prefectures.csv; the built-in Liaoning set otherwise.
@@ -248,48 +250,58 @@ async fn check(args: &CheckArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The folder that `--store` names.
-fn store_root(text: &str) -> Result<PathBuf, Failure> {
-    if !text.contains("://") {
-        return Ok(PathBuf::from(text));
-    }
-    local_root(text).ok_or_else(|| {
-        let message = format!("--store {text}: write a folder or a file:// URL");
+/// Where `--store` points, reached as the cloud's own variables say.
+fn location(text: &str) -> Result<Location, Failure> {
+    let mut location = Location::of_argument(text).ok_or_else(|| {
+        let message = "--store: write a folder, or a URL such as s3://bucket/prefix";
         Failure::new(Exit::Usage, message)
-    })
+    })?;
+    location.set_variables(std::env::vars());
+    Ok(location)
 }
 
-/// Opens a store that exists.
-fn open_store(text: &str) -> Result<Store, Failure> {
-    let root = store_root(text)?;
-    if !root.join("store.json").exists() {
-        let message = format!("--store {text}: there is no store; check the path");
+/// Opens a store that exists. A folder that is none is not made one.
+async fn open_store(text: &str) -> Result<Store, Failure> {
+    let location = location(text)?;
+    let failure = |error: StoreError| Failure::from_error(error.exit(), &error);
+    let is_there = match &location {
+        Location::Folder(root) => root.join("store.json").exists(),
+        Location::Bucket(_) => {
+            Store::open(&location).map_err(failure)?.exists().await.map_err(failure)?
+        }
+    };
+    if !is_there {
+        let message = format!("--store {location}: there is no store; check the path");
         return Err(Failure::new(Exit::NoInput, message));
     }
-    Store::open_local(&root).map_err(|error| Failure::from_error(Exit::CantCreate, &error))
+    Store::open(&location).map_err(failure)
 }
 
 async fn run_backfill(args: BackfillArgs) -> Result<(), Failure> {
-    let root = store_root(&args.store)?;
-    let options = backfill_options(args)?;
+    let mut location = location(&args.store)?;
+    let config = args.config.as_deref().map(load).transpose()?;
+    if let Some(config) = &config {
+        location.set_options_of(&config.store.location);
+    }
+    let options = backfill_options(args, config)?;
     for path in &options.files {
         std::fs::File::open(path).map_err(|error| {
             Failure::new(Exit::NoInput, format!("{} cannot be opened: {error}", path.display()))
         })?;
     }
-    let store =
-        Store::open_local(&root).map_err(|error| Failure::from_error(Exit::CantCreate, &error))?;
-    let failure =
-        |error: crate::store::StoreError| Failure::from_error(Exit::of(error.kind()), &error);
+    let failure = |error: StoreError| Failure::from_error(error.exit(), &error);
+    let store = Store::open(&location).map_err(failure)?;
     store.prepare(rand::random()).await.map_err(failure)?;
     let summary = backfill(&store, &options).await?;
-    print_summary(&summary, &root);
+    print_summary(&summary, store.name());
     Ok(())
 }
 
-fn backfill_options(args: BackfillArgs) -> Result<BackfillOptions, Failure> {
-    let (rules, codebook, grace, kept) = if let Some(path) = &args.config {
-        let config = load(path)?;
+fn backfill_options(
+    args: BackfillArgs,
+    config: Option<Config>,
+) -> Result<BackfillOptions, Failure> {
+    let (rules, codebook, grace, kept) = if let Some(config) = config {
         (config.rules, config.codebook, config.days.grace, config.dead_letters)
     } else {
         let codebook = match &args.reference {
@@ -318,7 +330,7 @@ fn backfill_options(args: BackfillArgs) -> Result<BackfillOptions, Failure> {
     })
 }
 
-fn print_summary(summary: &Summary, root: &Path) {
+fn print_summary(summary: &Summary, store: &str) {
     let Summary { applied, duplicates, rejected, ignored, skipped, before_first, publish } =
         summary;
     println!(
@@ -328,10 +340,10 @@ fn print_summary(summary: &Summary, root: &Path) {
     if *before_first > 0 {
         println!("{before_first} NOT COUNTED: they lie before the first offset of their shard");
     }
-    let tables = root.join("tables");
+    let store = store.trim_end_matches('/');
     match publish {
-        Some(number) => println!("publish {number} in {}", tables.display()),
-        None => println!("nothing changed in {}", tables.display()),
+        Some(number) => println!("publish {number} in {store}/tables"),
+        None => println!("nothing changed in {store}/tables"),
     }
 }
 

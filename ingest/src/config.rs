@@ -8,7 +8,7 @@ mod section;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use postroad_aggregate::rules::{DECODER_VERSION, Rules};
@@ -18,7 +18,11 @@ use postroad_schemas::units::Span;
 use toml::{Table, Value};
 
 use self::section::{Section, override_key};
-use crate::source::kafka::{PropertyFault, forbidden_properties};
+use crate::source::kafka::forbidden_properties;
+use crate::store::open::Location;
+
+const STORE_URL: &str = "write file:///an/absolute/path, s3://bucket/prefix, gs://bucket/prefix or \
+                         az://container/prefix, and nothing else in it";
 
 /// Everything that `postroad run` is told, resolved and checked.
 #[derive(Debug, Clone)]
@@ -94,8 +98,8 @@ pub enum Start {
 /// The section `[store]`.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// The folder behind a `file://` URL.
-    pub root: PathBuf,
+    /// Where it is, and how it is reached.
+    pub location: Location,
 }
 
 /// The section `[checkpoint]`.
@@ -187,10 +191,11 @@ impl Config {
             vec![whole(format!("the file is not TOML{}: {}", place(text, &error), error.message()))]
         })?;
         let mut faults = Vec::new();
-        for (name, value) in environment {
-            override_key(&mut table, &name, value, &mut faults);
+        let environment: Vec<_> = environment.collect();
+        for (name, value) in &environment {
+            override_key(&mut table, name, value, &mut faults);
         }
-        let config = read(&mut Section::root(table), &mut faults);
+        let config = read(&mut Section::root(table), environment, &mut faults);
         match config {
             Some(config) if faults.is_empty() => Ok(config),
             _ => Err(faults),
@@ -208,9 +213,11 @@ fn whole(remedy: String) -> Fault {
     Fault { key: String::new(), value: String::new(), remedy }
 }
 
-fn read(root: &mut Section, faults: &mut Vec<Fault>) -> Option<Config> {
+type Environment = Vec<(String, String)>;
+
+fn read(root: &mut Section, environment: Environment, faults: &mut Vec<Fault>) -> Option<Config> {
     let kafka = read_kafka(root.section("kafka", faults), faults);
-    let store = read_store(root.section("store", faults), faults);
+    let store = read_store(root.section("store", faults), environment, faults);
 
     let mut section = root.section("checkpoint", faults);
     let interval_ms = section.number("interval_ms", 5_000_u64, 10..=3_600_000, faults);
@@ -264,32 +271,15 @@ fn read_kafka(mut section: Section, faults: &mut Vec<Fault>) -> Option<KafkaConf
     let brokers = section.text("brokers", None, remedy, faults);
     let group = section.text("group", Some("postroad"), "write a name", faults);
     let allow_compacted = section.flag("allow_compacted", false, faults);
-    let mut properties = section.map("properties", faults);
-    let secret_files = section.map("secret_files", faults);
-    for (name, map) in [("properties", &properties), ("secret_files", &secret_files)] {
-        for PropertyFault { key, fix } in forbidden_properties(map) {
-            let key = section.key(&format!("{name}.\"{key}\""));
-            faults.push(Fault { key, value: String::new(), remedy: fix });
-        }
-    }
-    for (key, file) in secret_files {
-        match std::fs::read_to_string(&file) {
-            Ok(secret) => {
-                properties.insert(key, secret.trim_end_matches(['\r', '\n']).to_owned());
-            }
-            Err(error) => faults.push(Fault {
-                key: section.key(&format!("secret_files.\"{key}\"")),
-                value: file,
-                remedy: format!("the file cannot be read: {error}"),
-            }),
-        }
-    }
+    let properties = section.map_with_secrets("properties", faults, |map| {
+        forbidden_properties(map).into_iter().map(|fault| (fault.key, fault.fix)).collect()
+    });
     let topics = read_topics(&mut section, faults);
     section.finish(faults);
     Some(KafkaConfig {
         brokers: brokers?,
         group: group?,
-        properties,
+        properties: properties.into_iter().collect(),
         topics: topics?,
         allow_compacted: allow_compacted?,
     })
@@ -347,17 +337,29 @@ pub fn is_topic_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 249 && name.bytes().all(legal) && name != "." && name != ".."
 }
 
-fn read_store(mut section: Section, faults: &mut Vec<Fault>) -> Option<StoreConfig> {
-    let remedy = "write \"file:///an/absolute/path\"; this version keeps its store on local disk";
-    let root = section.take("url", None, remedy, faults, |value| local_root(value.as_str()?));
+/// Variables of the cloud count least, then options, then secrets.
+fn read_store(
+    mut section: Section,
+    environment: Environment,
+    faults: &mut Vec<Fault>,
+) -> Option<StoreConfig> {
+    let url = section.text("url", None, STORE_URL, faults);
+    let mut location = url.as_deref().and_then(Location::parse);
+    if let Some(url) = url.filter(|_| location.is_none()) {
+        // Credentials do not belong there, and are not shown if they are.
+        let value = Some(Value::String(url)).filter(|url| !url.to_string().contains(['@', '?']));
+        faults.push(section.fault("url", value.as_ref(), STORE_URL));
+    }
+    let options = section.map_with_secrets("options", faults, |map| {
+        let Some(location) = &location else { return Vec::new() };
+        let refused = map.keys().filter_map(|key| Some((key, location.refuse_option(key)?)));
+        refused.map(|(key, fix)| (key.clone(), fix.to_owned())).collect()
+    });
     section.finish(faults);
-    Some(StoreConfig { root: root? })
-}
-
-/// The folder of a `file://` URL.
-pub fn local_root(url: &str) -> Option<PathBuf> {
-    let url = url::Url::parse(url.starts_with("file:///").then_some(url)?).ok()?;
-    url.to_file_path().ok()
+    let location = location.as_mut()?;
+    location.set_variables(environment);
+    location.set_options(options);
+    Some(StoreConfig { location: location.clone() })
 }
 
 fn read_rules(

@@ -216,7 +216,7 @@ pub async fn record(
     let mut number = keys(store, &folder(shard)).await?.len();
     for _ in 0..TRIES {
         let key = folder(shard).join(format!("{number:06}.json"));
-        if store.create(&key, content.clone().into()).await? || store.get(&key).await? == content {
+        if store.create(&key, content.clone().into()).await? {
             return Ok(key);
         }
         number += 1;

@@ -93,5 +93,35 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    line.replace('\n', " ")
+    without_xml(&line).replace('\n', " ")
+}
+
+/// Object stores answer in XML that repeats the request, key ids and signature included. Its code
+/// says enough.
+fn without_xml(line: &str) -> String {
+    let Some(start) = line.find("<?xml").or_else(|| line.find("<Error>")) else {
+        return line.to_owned();
+    };
+    let (before, answer) = line.split_at(start);
+    let code = answer.split_once("<Code>").and_then(|(_, after)| after.split_once("</Code>"));
+    let end = answer.rfind('>').map_or(0, |at| at + 1);
+    format!("{before}{}{}", code.map_or("", |(code, _)| code), &answer[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("PUT k: 403 Forbidden: {0}, at last")]
+    struct Refused(&'static str);
+
+    #[test]
+    fn of_an_object_stores_answer_only_the_code_is_shown() {
+        let answer = "<?xml version=\"1.0\"?>\n<Error><Code>SignatureDoesNotMatch</Code>\
+                      <AWSAccessKeyId>hidden</AWSAccessKeyId></Error>";
+        let told = chain(&Refused(answer));
+        assert_eq!(told, "PUT k: 403 Forbidden: SignatureDoesNotMatch, at last");
+        assert_eq!(chain(&Refused("a <b")), "PUT k: 403 Forbidden: a <b, at last");
+    }
 }

@@ -52,7 +52,7 @@ points! {
     BeforeManifest = "before-manifest",
     /// The manifest is there, and none of its files is.
     AfterManifest = "after-manifest",
-    /// A file is written beside its place.
+    /// A file is written beside its place; in a bucket, it is about to be put in its place.
     BeforeRename = "before-rename",
     /// One file is in its place, of several.
     BetweenFiles = "between-files",

@@ -169,7 +169,7 @@ impl FaultyStore {
     }
 
     async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        match self.begin(Op::Get).await {
+        match self.begin(if options.head { Op::Head } else { Op::Get }).await {
             None => self.inner.get_opts(location, options).await,
             Some(Fault::Corrupt) => {
                 self.inner.get_opts(location, options).then(|answer| self.corrupt(answer)).await

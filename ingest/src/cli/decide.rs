@@ -42,7 +42,7 @@ enum WishArgs {
 
 #[derive(Debug, Args)]
 struct ShardArgs {
-    /// The store: a folder, or a URL.
+    /// The store: a folder, or a file://, s3://, gs:// or az:// URL.
     #[arg(long, value_name = "DIR_OR_URL")]
     store: String,
     /// The topic.
@@ -79,7 +79,7 @@ pub(super) async fn run(args: DecideArgs) -> Result<(), Failure> {
         WishArgs::ReleaseDay { shard, through } => (shard, Wish::ReleaseDay(through)),
     };
     let ShardArgs { store, topic, partition, reason } = shard;
-    let store = super::open_store(&store)?;
+    let store = super::open_store(&store).await?;
     let (decision, key) = decide(&store, (&topic, partition), wish, &reason).await?;
     let what = match decision {
         Decision::AcceptLoss { from, to } => {

@@ -12,7 +12,7 @@ const PREFIX: &str = "POSTROAD__";
 
 /// `POSTROAD__CHECKPOINT__INTERVAL_MS=1000` sets `checkpoint.interval_ms`. Below
 /// `kafka.properties` and `kafka.secret_files`, where keys contain dots, `_` stands for a dot.
-pub(super) fn override_key(table: &mut Table, name: &str, value: String, faults: &mut Vec<Fault>) {
+pub(super) fn override_key(table: &mut Table, name: &str, value: &str, faults: &mut Vec<Fault>) {
     let Some(path) = name.strip_prefix(PREFIX) else { return };
     let mut keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
     if let [section, map, property] = keys.as_mut_slice()
@@ -33,7 +33,7 @@ pub(super) fn override_key(table: &mut Table, name: &str, value: String, faults:
     }
     let is_text = last == "brokers" || last == "group" || sections.len() > 1;
     let parsed = format!("v = {value}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
-    let parsed = parsed.filter(|_| !is_text).unwrap_or(Value::String(value));
+    let parsed = parsed.filter(|_| !is_text).unwrap_or(Value::String(value.to_owned()));
     target.insert(last.clone(), parsed);
 }
 
@@ -145,7 +145,7 @@ impl Section {
                 Value::String(text) => text.clone(),
                 Value::Integer(_) | Value::Boolean(_) | Value::Float(_) => value.to_string(),
                 _ => {
-                    faults.push(section.fault(key, Some(value), "write a string"));
+                    faults.push(section.fault(key, None, "write a string"));
                     continue;
                 }
             };
@@ -154,12 +154,45 @@ impl Section {
         map
     }
 
+    /// A table of texts, and after them the contents of the files that `secret_files` names by the
+    /// same keys, which count more. `refuse` says which keys are wrong, and what to do; values are never shown.
+    pub(super) fn map_with_secrets(
+        &mut self,
+        name: &str,
+        faults: &mut Vec<Fault>,
+        refuse: impl Fn(&BTreeMap<String, String>) -> Vec<(String, String)>,
+    ) -> Vec<(String, String)> {
+        let map = self.map(name, faults);
+        let secret_files = self.map("secret_files", faults);
+        for (name, map) in [(name, &map), ("secret_files", &secret_files)] {
+            for (key, remedy) in refuse(map) {
+                let key = self.key(&format!("{name}.\"{key}\""));
+                faults.push(Fault { key, value: String::new(), remedy });
+            }
+        }
+        let mut texts: Vec<_> = map.into_iter().collect();
+        for (key, file) in secret_files {
+            match std::fs::read_to_string(&file) {
+                Ok(secret) => {
+                    texts.push((key, secret.trim_end_matches(['\r', '\n']).to_owned()));
+                }
+                Err(error) => faults.push(Fault {
+                    key: self.key(&format!("secret_files.\"{key}\"")),
+                    value: file,
+                    remedy: format!("the file cannot be read: {error}"),
+                }),
+            }
+        }
+        texts
+    }
+
     /// Complains about what nobody took.
     pub(super) fn finish(self, faults: &mut Vec<Fault>) {
         for (name, value) in &self.table {
             let remedy = "is not a known key; remove it, or check its spelling and section";
-            // A secret may stand at the wrong place in [kafka], so its values are not shown.
-            let value = Some(value).filter(|value| !value.is_table() && self.path != "kafka");
+            // A secret may stand at the wrong place in these, so their values are not shown.
+            let may_be_secret = matches!(&*self.path, "kafka" | "store");
+            let value = Some(value).filter(|value| !value.is_table() && !may_be_secret);
             faults.push(self.fault(name, value, remedy));
         }
     }

@@ -59,7 +59,7 @@ fn what_is_not_said_is_as_the_contract_says() {
         start: Start::Earliest,
     };
     assert_eq!(config.kafka.topics, [topic]);
-    assert_eq!(config.store.root, Path::new("/var/lib/postroad"));
+    assert_eq!(config.store.location, Location::Folder("/var/lib/postroad".into()));
     assert_eq!(config.checkpoint.interval, Duration::from_secs(5));
     assert_eq!(config.publish.interval, Duration::from_secs(5));
     assert_eq!(config.rules, Rules::with_defaults(&Codebook::liaoning()));
@@ -153,7 +153,7 @@ fn every_fault_is_told_at_once_with_key_value_and_remedy() {
         [kafka]
         group = ""
         allow_compacted = "yes"
-        properties = { "enable.auto.commit" = "true", "ssl.ca.location" = ["a"] }
+        properties = { "enable.auto.commit" = "true", "ssl.ca.location" = ["hidden"] }
         secret_files = { "sasl.password" = "/nowhere/at/all" }
         [[kafka.topics]]
         name = "parcel events"
@@ -165,6 +165,9 @@ fn every_fault_is_told_at_once_with_key_value_and_remedy() {
         start = "now"
         [store]
         url = "s3://bucket/prefix"
+        options = { aws_region = "hidden", region_of_aws = "hidden", timeout = "hidden" }
+        secret_files = { aws_secret_access_key = "/nowhere/at/all", bucket = "/nowhere/at/all" }
+        bucket = "hidden"
         [checkpoint]
         interval_ms = 0
         keep = 1
@@ -186,14 +189,19 @@ fn every_fault_is_told_at_once_with_key_value_and_remedy() {
         "kafka.brokers: is missing; write host:port",
         "kafka.group = \"\": write a name",
         "kafka.allow_compacted = \"yes\": write true or false",
-        "kafka.properties.ssl.ca.location = [\"a\"]: write a string",
+        "kafka.properties.ssl.ca.location: write a string",
         "kafka.properties.\"enable.auto.commit\": remove it",
         "kafka.secret_files.\"sasl.password\" = /nowhere/at/all: the file cannot be read",
         "kafka.topics[0].name = \"parcel events\": write the name of a Kafka topic",
         "kafka.topics[0].contract = \"parcels\": write \"parcel\" or \"finance\"",
         "kafka.topics[1].format = \"avro\": write \"json\"",
         "kafka.topics[1].start = \"now\": write \"earliest\" or \"latest\"",
-        "store.url = \"s3://bucket/prefix\": write \"file:///an/absolute/path\"",
+        "store.options.\"region_of_aws\": is not a known option of this kind of store",
+        "store.options.\"timeout\": remove it: Postroad sets how long it waits",
+        "store.secret_files.\"bucket\": remove it: store.url names the bucket",
+        "store.secret_files.\"aws_secret_access_key\" = /nowhere/at/all: the file cannot be read",
+        "store.secret_files.\"bucket\" = /nowhere/at/all: the file cannot be read",
+        "store.bucket: is not a known key",
         "checkpoint.interval_ms = 0: write a whole number from 10 to 3600000",
         "checkpoint.keep = 1: write a whole number from 2",
         "publish.interval_ms = 99999999999: write a whole number from 10 to 86400000",
@@ -207,7 +215,7 @@ fn every_fault_is_told_at_once_with_key_value_and_remedy() {
     ];
     for (line, beginning) in faults.iter().zip(expected) {
         assert!(line.starts_with(beginning), "{line}\n  ought to begin with\n{beginning}");
-        assert!(!line.contains('\n'));
+        assert!(!line.contains('\n') && !line.contains("hidden"), "{line}");
     }
     assert_eq!(faults.len(), expected.len(), "{faults:#?}");
 }
@@ -217,7 +225,8 @@ fn an_unknown_key_is_named_with_its_section() {
     check("checkpoint.intervall_ms = 5", "checkpoint.intervall_ms", "5", "not a known key");
     check("[checkpoints]\ninterval_ms = 5", "checkpoints", "", "not a known key");
     check("kafka.retries = 5", "kafka.retries", "", "not a known key");
-    for section in ["store", "publish", "rules", "days", "dead_letters", "reference", "http"] {
+    check("store.bogus = true", "store.bogus", "", "not a known key");
+    for section in ["publish", "rules", "days", "dead_letters", "reference", "http"] {
         let key = format!("{section}.bogus");
         check(&format!("{key} = true"), &key, "true", "not a known key");
     }
@@ -319,14 +328,69 @@ fn topics_have_names_contracts_and_stand_once() {
 }
 
 #[test]
-fn the_store_is_a_folder_with_an_absolute_path() {
-    for url in ["", "/var/lib", "var", "file://host/var", "s3://b/p", "http://a/b"] {
+fn the_store_is_a_folder_with_an_absolute_path_or_a_bucket() {
+    for url in ["", "/var/lib", "var", "file://host/var", "s3:///p", "http://a/b"] {
         let text = MINIMAL.replace("file:///var/lib/postroad", url);
         let faults = lines(parse(&text));
         assert!(faults.len() == 1 && faults[0].starts_with("store.url = "), "{url}: {faults:?}");
     }
     let spaced = MINIMAL.replace("lib/postroad", "my%20store");
-    assert_eq!(valid(&spaced).store.root, Path::new("/var/my store"));
+    assert_eq!(valid(&spaced).store.location, Location::Folder("/var/my store".into()));
+}
+
+/// Whatever is wrong with them, what stands in an address for a user or as a query may be secret.
+#[test]
+fn credentials_in_the_stores_url_are_not_shown() {
+    for url in ["s3://user:hidden@bucket/p", "az://container/p?sig=hidden"] {
+        let faults = lines(parse(&MINIMAL.replace("file:///var/lib/postroad", url)));
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].starts_with("store.url: write file:///"), "{}", faults[0]);
+        assert!(!faults[0].contains("hidden"), "{}", faults[0]);
+    }
+}
+
+#[test]
+fn a_folder_has_no_options() {
+    let remedy = "a folder has no options";
+    check("store.options.aws_region = \"x\"", "store.options.\"aws_region\"", "", remedy);
+}
+
+/// The cloud's own variables count least, secrets most, whichever of its names an option has.
+#[test]
+fn a_buckets_options_come_from_variables_options_and_files() {
+    let folder = folder();
+    let secret = folder.path().join("key");
+    std::fs::write(&secret, "from the file\n").expect("a file");
+    let text = MINIMAL.replace("file:///var/lib/postroad", "s3://bucket/some/prefix/");
+    let text = format!(
+        r#"{text}
+        store.options = {{ region = "from the options", allow_http = true, secret_access_key = "lost" }}
+        store.secret_files = {{ aws_secret_access_key = "{}" }}"#,
+        secret.display()
+    );
+    let environment = [
+        ("AWS_REGION", "lost"),
+        ("AWS_SECRET_ACCESS_KEY", "lost"),
+        ("AWS_ACCESS_KEY_ID", "from the environment"),
+        ("AWS_CONDITIONAL_PUT", "disabled"),
+        ("AWS_BUCKET", "another"),
+        ("AWS_PROFILE", "unknown"),
+        ("GOOGLE_BASE_URL", "of another cloud"),
+        ("POSTROAD__STORE__OPTIONS__AWS_ENDPOINT", "from an override"),
+    ];
+    let config = parse_with(&text, &environment).unwrap_or_else(|faults| panic!("{faults:?}"));
+    let mut expected = Location::parse("s3://bucket/some/prefix").expect("a location");
+    let options = [
+        ("aws_access_key_id", "from the environment"),
+        ("aws_allow_http", "true"),
+        ("aws_endpoint", "from an override"),
+        ("aws_region", "from the options"),
+        ("aws_secret_access_key", "from the file"),
+    ];
+    expected.set_options(options.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    assert!(config.store.location == expected, "{:?} {expected:?}", config.store.location);
+    assert_eq!(config.store.location.to_string(), "s3://bucket/some/prefix");
+    assert!(!format!("{config:?}").contains("from the"), "values are not shown");
 }
 
 #[test]
@@ -353,7 +417,7 @@ fn the_environment_overrides_the_file() {
     let properties = [("sasl.username", "42"), ("security.protocol", "SASL_SSL")];
     let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(config.kafka.properties, properties.into());
-    assert_eq!(config.store.root, Path::new("/elsewhere"));
+    assert_eq!(config.store.location, Location::Folder("/elsewhere".into()));
     assert_eq!(config.checkpoint.interval, Duration::from_millis(250));
     assert_eq!(config.http.listen.to_string(), "[::1]:80");
 }

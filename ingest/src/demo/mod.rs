@@ -36,6 +36,7 @@ use crate::run::{Shown, run_by};
 use crate::simulate::province::{Province, ProvinceOptions};
 use crate::simulate::topic_of;
 use crate::status::Status;
+use crate::store::open::Location;
 
 /// Many partitions, because the mock keeps 5 MiB of each.
 const PARTITIONS: i32 = 16;
@@ -188,7 +189,7 @@ fn config(options: &DemoOptions, root: PathBuf, brokers: String) -> Config {
             // The mock does not tell its topics' settings, and asking takes long.
             allow_compacted: true,
         },
-        store: StoreConfig { root },
+        store: StoreConfig { location: Location::Folder(root) },
         checkpoint: CheckpointConfig { interval: Duration::from_secs(1), keep: 4 },
         rules: Rules::with_defaults(&codebook),
         days: DaysConfig { open_days: 45, grace: Span::hours(1) },

@@ -54,6 +54,15 @@ pub enum PublishError {
     /// Somebody else has published in the meantime; the next try goes on from there.
     #[error("another instance has made publish {0}")]
     Superseded(u64),
+    /// A file was another one at each try, though nobody made a newer publish.
+    #[error(
+        "{key} was changed by others each time that it was to be replaced; see that nobody else \
+         writes there"
+    )]
+    Contended {
+        /// Its key.
+        key: String,
+    },
     /// What was read back is not what had been written.
     #[error(
         "{key} was written and read back as something else; it is written again with the next try"
@@ -85,7 +94,7 @@ impl PublishError {
         match self {
             Self::Load { source, .. } => source.kind(),
             Self::Store(error) => error.kind(),
-            Self::Superseded(_) | Self::NotAsWritten { .. } => Kind::Retry,
+            Self::Superseded(_) | Self::Contended { .. } | Self::NotAsWritten { .. } => Kind::Retry,
             Self::WentBack { .. } | Self::Overflow(_) => Kind::Data,
             Self::Newer { .. } => Kind::Config,
             Self::Encode(_) => Kind::Bug,

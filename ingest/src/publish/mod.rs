@@ -3,7 +3,7 @@
 //! A publish is made in four steps. [`draft`] merges the shards and encodes every file whose rows
 //! changed; that is pure. What cannot be had again, [`history`], is created as immutable objects. The
 //! manifest that names them is then created with put-if-absent, which decides between two
-//! publishers. Only then are the files replaced, each whole and by rename, and read back. A crash in
+//! publishers. Only then are the files replaced, each whole, and read back. A crash in
 //! between leaves objects that nobody names, or files that are not what the manifest says; whoever
 //! publishes next looks at every file first, and writes those again.
 //!
@@ -44,6 +44,9 @@ use crate::checkpoint::{Checkpoint, ShardId};
 use crate::failpoint::Point;
 use crate::offload::offload;
 use crate::store::{Store, StoreError, failed};
+
+/// How often a file is looked at anew that others replaced meanwhile.
+const REPLACE_TRIES: u32 = 4;
 
 /// What decides the look of a publish besides the shards.
 #[derive(Debug, Clone)]
@@ -244,7 +247,7 @@ impl Publisher {
         }
         let key = manifest::key(manifest.publish);
         Point::BeforeManifest.pass();
-        if !self.create_manifest(&key, manifest.encode()).await? {
+        if !self.store.create(&key, manifest.encode()).await? {
             return Err(PublishError::Superseded(manifest.publish));
         }
         Point::AfterManifest.pass();
@@ -281,8 +284,7 @@ impl Publisher {
         self.damaged.retain(|key| manifest.files.contains_key(key));
         let mut outcome = Ok(());
         for (key, bytes) in files {
-            self.stop_if_superseded(publish).await?;
-            self.replace(&key, bytes.clone(), publish).await?;
+            self.replace(&key, &bytes, publish).await?;
             if self.store.get(&Path::from(key.as_str())).await? == bytes {
                 self.damaged.remove(&key);
             } else {
@@ -291,19 +293,6 @@ impl Publisher {
             Point::BetweenFiles.pass();
         }
         outcome
-    }
-
-    /// Creates the manifest. Any error may hide its success or follow from it, *already exists*
-    /// included, so what is there decides.
-    async fn create_manifest(&self, key: &Path, content: Bytes) -> Result<bool, PublishError> {
-        let created = self.store.create(key, content.clone()).await;
-        if matches!(created, Ok(true)) {
-            return Ok(true);
-        }
-        match self.store.get(key).await {
-            Ok(found) => Ok(found == content),
-            Err(error) => Err(created.err().unwrap_or(error).into()),
-        }
     }
 
     async fn stop_if_superseded(&self, publish: u64) -> Result<(), PublishError> {
@@ -316,14 +305,20 @@ impl Publisher {
         newest.map_or(Ok(()), |newest| Err(PublishError::Superseded(newest)))
     }
 
-    /// Puts a file in the place of the one before, whole: readers see the one or the other.
-    async fn replace(&self, key: &str, bytes: Bytes, publish: u64) -> Result<(), StoreError> {
+    /// Puts a file in the place of the one before, whole: readers see the one or the other. Whether
+    /// a newer publish exists is asked after the look at the file, so that where the store has
+    /// conditions nobody who sleeps in between replaces a file of a newer publish. (E-tags may be
+    /// hashes, and never repeat: each file is stamped with its publish.)
+    async fn replace(&self, key: &str, bytes: &Bytes, publish: u64) -> Result<(), PublishError> {
         let place = Path::from(key);
-        let scratch = Path::from("_tmp").join(format!("{publish:020}-{}", key.replace('/', "-")));
-        let objects = self.store.objects();
-        objects.put(&scratch, bytes.into()).await.map_err(failed("writing", &scratch))?;
-        Point::BeforeRename.pass();
-        objects.rename(&scratch, &place).await.map_err(failed("replacing", &place))
+        for _ in 0..REPLACE_TRIES {
+            let condition = self.store.look(&place).await?;
+            self.stop_if_superseded(publish).await?;
+            if self.store.replace(&place, bytes.clone(), condition).await? {
+                return Ok(());
+            }
+        }
+        Err(PublishError::Contended { key: key.to_owned() })
     }
 
     async fn delete(&self, key: &Path) -> Result<(), StoreError> {

@@ -35,7 +35,7 @@ pub(super) struct Prepared {
 
 /// Opens the store, asks the brokers, and refuses what cannot work.
 pub(super) async fn prepare(config: &Config, status: &Status) -> Result<Prepared, Failure> {
-    let store = Store::open_local(&config.store.root).map_err(|error| store_failure(&error))?;
+    let store = Store::open(&config.store.location).map_err(|error| store_failure(&error))?;
     store.prepare(rand::random()).await.map_err(|error| store_failure(&error))?;
     let settings = kafka_settings(config);
     let queries =
@@ -74,11 +74,7 @@ pub fn kafka_settings(config: &Config) -> KafkaSettings {
 }
 
 fn store_failure(error: &StoreError) -> Failure {
-    let exit = match error {
-        StoreError::Open { .. } => Exit::CantCreate,
-        error => Exit::of(error.kind()),
-    };
-    Failure::new(exit, chain(error))
+    Failure::from_error(error.exit(), error)
 }
 
 /// Asks for the cluster's identity and the topics' partitions, until some broker answers.

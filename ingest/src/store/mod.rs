@@ -1,4 +1,4 @@
-//! The store: where checkpoints, rules, manifests and tables live, on local disk.
+//! The store: where checkpoints, rules, manifests and tables live, on local disk or in a bucket.
 //!
 //! ```text
 //! store.json                                         what this store is: its format
@@ -17,25 +17,30 @@
 //!
 //! Everything but the tables is created once and never replaced.
 
+pub mod open;
 pub mod probe;
+mod put;
+mod signing;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path as FsPath, PathBuf};
+use std::path::Path as FsPath;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectStore, ObjectStoreExt};
 use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_aggregate::shard::ShardState;
 use serde::{Deserialize, Serialize};
 
+use self::probe::Promise;
+use self::put::Replacing;
 use crate::checkpoint::chain::{Chain, Newest, Nonces, Pace};
 use crate::checkpoint::{Checkpoint, LoadError, ShardId};
-use crate::error::Kind;
+use crate::error::{Exit, Kind};
 
 /// How long the store is waited for. A put that stays unresolved for this long stops the reading
 /// and is gone on with; so it is kept short.
@@ -54,11 +59,19 @@ const STORE_FORMAT: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The folder of a local store cannot be made or opened.
-    #[error("the store {path} cannot be opened: {reason}; check that the folder is writable")]
+    #[error("the store {place} cannot be opened: {reason}; check that the folder is writable")]
     Open {
         /// Its path.
-        path: PathBuf,
+        place: String,
         /// What the system said.
+        reason: String,
+    },
+    /// The options of an object store make no sense.
+    #[error("the store {place} cannot be opened: {reason}; check store.options")]
+    Options {
+        /// Its URL.
+        place: String,
+        /// What its client said, without the values of options.
         reason: String,
     },
     /// The start-up probe failed.
@@ -74,6 +87,16 @@ pub enum StoreError {
         /// What the store said.
         #[source]
         source: object_store::Error,
+    },
+    /// The store refused to create an object, though there is none.
+    #[error(
+        "creating {key} failed: the store turned it down {tries} times, though nothing is there"
+    )]
+    TurnedDown {
+        /// The object's key.
+        key: String,
+        /// How often it was tried.
+        tries: u32,
     },
     /// An object holds something else than it should.
     #[error("{key} cannot be understood: {reason}")]
@@ -119,8 +142,20 @@ impl StoreError {
         match self {
             Self::Object { source, .. } => probe::Obstacle::of(source).kind(),
             Self::Probe(error) => error.kind(),
-            Self::Open { .. } | Self::Newer { .. } | Self::Foreign { .. } => Kind::Config,
+            Self::TurnedDown { .. } => Kind::Retry,
+            Self::Open { .. }
+            | Self::Options { .. }
+            | Self::Newer { .. }
+            | Self::Foreign { .. } => Kind::Config,
             Self::Unreadable { .. } => Kind::Data,
+        }
+    }
+
+    /// The exit code of a command that cannot begin for it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Open { .. } => Exit::CantCreate,
+            error => Exit::of(error.kind()),
         }
     }
 }
@@ -143,6 +178,7 @@ pub struct Owner {
 #[derive(Clone)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
+    replacing: Replacing,
     /// How operators know it.
     name: String,
     nonces: Nonces,
@@ -162,17 +198,24 @@ impl Store {
     /// # Errors
     /// Where the folder cannot be created or opened.
     pub fn open_local(root: &FsPath) -> Result<Self, StoreError> {
-        let open = |reason: String| StoreError::Open { path: root.to_owned(), reason };
+        let place = root.display().to_string();
+        let open = |reason: String| StoreError::Open { place: place.clone(), reason };
         std::fs::create_dir_all(root).map_err(|error| open(error.to_string()))?;
         let objects = LocalFileSystem::new_with_prefix(root)
             .map_err(|error| open(error.to_string()))?
             .with_fsync(true);
-        Ok(Self::over(Arc::new(objects), root.display().to_string()))
+        Ok(Self { replacing: Replacing::ByRename, ..Self::over(Arc::new(objects), place) })
     }
 
-    /// A store over any objects.
+    /// A store over any objects that can be replaced on condition of what they are.
     pub fn over(objects: Arc<dyn ObjectStore>, name: String) -> Self {
-        Self { objects, name, nonces: Arc::new(rand::random::<u128>), rules: Arc::default() }
+        Self {
+            objects,
+            replacing: Replacing::IfUnchanged,
+            name,
+            nonces: Arc::new(rand::random::<u128>),
+            rules: Arc::default(),
+        }
     }
 
     /// Draws nonces from another source, for simulations.
@@ -210,7 +253,7 @@ impl Store {
         &self.objects
     }
 
-    /// How operators know the store: its path.
+    /// How operators know the store: its path or URL.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -218,13 +261,33 @@ impl Store {
     /// Proves that the store keeps its promises, and that this program reads its format.
     ///
     /// # Errors
-    /// Where it is not writable, does not honour put-if-absent, or is of a newer format.
+    /// Where it is not writable, does not honour its conditions, or is of a newer format.
     pub async fn prepare(&self, nonce: u128) -> Result<(), StoreError> {
-        probe::prove_put_if_absent(self.objects.as_ref(), nonce).await?;
+        self.prove(nonce).await?;
         let ours = StoreJson { format: STORE_FORMAT };
-        let found: StoreJson = self.create_or_get(&Path::from("store.json"), &ours).await?;
-        if found.format > STORE_FORMAT {
-            return Err(StoreError::Newer { found: found.format });
+        check_format(&self.create_or_get(&store_key(), &ours).await?)
+    }
+
+    /// Whether there is a store already, of a format that this program reads.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is of a newer format.
+    pub async fn exists(&self) -> Result<bool, StoreError> {
+        match self.get(&store_key()).await {
+            Ok(content) => check_format(&from_json(&store_key(), &content)?).map(|()| true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Proves that the store keeps its promises. Nothing stays behind.
+    ///
+    /// # Errors
+    /// Where it is not writable, or does not honour its conditions.
+    pub async fn prove(&self, nonce: u128) -> Result<(), StoreError> {
+        probe::prove(self.objects.as_ref(), Promise::PutIfAbsent, nonce).await?;
+        if self.replacing == Replacing::IfUnchanged {
+            probe::prove(self.objects.as_ref(), Promise::PutIfUnchanged, nonce).await?;
         }
         Ok(())
     }
@@ -253,7 +316,10 @@ impl Store {
     pub async fn put_rules(&self, rules: &Rules) -> Result<RulesId, StoreError> {
         let content = to_json(rules);
         let id = RulesId::of(&content);
-        self.create(&rules_key(id), content).await?;
+        let key = rules_key(id);
+        if !self.create(&key, content).await? {
+            return Err(unreadable(&key, "its content is not what its name says"));
+        }
         self.remember(id, Arc::new(rules.clone()));
         Ok(id)
     }
@@ -328,19 +394,6 @@ impl Store {
         found.bytes().await.map_err(failed("reading", key))
     }
 
-    /// Creates an object unless it exists. Returns whether this call created it.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn create(&self, key: &Path, content: Bytes) -> Result<bool, StoreError> {
-        let options = PutOptions::from(PutMode::Create);
-        match self.objects.put_opts(key, content.into(), options).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(error) => Err(failed("creating", key)(error)),
-        }
-    }
-
     /// Creates a JSON object unless it exists, and returns what is there now.
     async fn create_or_get<T: Serialize + for<'de> Deserialize<'de>>(
         &self,
@@ -356,6 +409,17 @@ impl Store {
         }
         from_json(key, &self.get(key).await?)
     }
+}
+
+fn store_key() -> Path {
+    Path::from("store.json")
+}
+
+fn check_format(found: &StoreJson) -> Result<(), StoreError> {
+    if found.format > STORE_FORMAT {
+        return Err(StoreError::Newer { found: found.format });
+    }
+    Ok(())
 }
 
 fn rules_key(id: RulesId) -> Path {

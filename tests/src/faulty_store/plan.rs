@@ -14,6 +14,8 @@ pub enum Op {
     Put,
     /// Reading an object or a part of it.
     Get,
+    /// Asking for an object's size and e-tag.
+    Head,
     /// Any listing.
     List,
     /// Deleting an object.

@@ -70,9 +70,9 @@ async fn a_file_that_an_old_publisher_replaced_late_does_no_lasting_harm() {
     desk.write(&log).await;
     let mut publisher = desk.take_over().await;
     publish(&mut publisher, &[&log]).await.expect("something new");
-    // Asleep between the look at the manifests and the rename.
+    // Asleep between the look at the manifests and the rename, as it can be on a local disk.
     for (key, bytes) in slept.files {
-        old.replace(&key, bytes, slept.manifest.publish).await.expect("replaced");
+        desk.inner.put(&Path::from(key), bytes.into()).await.expect("replaced");
     }
     let volume = async |desk: &Desk| {
         let rows = desk.rows(&rollups_of(6)).await;
@@ -83,6 +83,86 @@ async fn a_file_that_an_old_publisher_replaced_late_does_no_lasting_harm() {
     publish(&mut publisher, &[&log]).await.expect("files to be mended");
     assert_eq!(volume(&desk).await, 2);
     desk.check_files().await;
+}
+
+/// A put that is held up on its way to the store, as by a publisher that was stopped for minutes.
+#[tokio::test]
+async fn a_late_replacement_changes_nothing_where_the_store_has_conditions() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    let mut old = desk.take_over().await;
+    publish(&mut old, &[&log]).await.expect("something new");
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    let slept = drafted(&mut old, &[&log]).await;
+    desk.store.create(&manifest::key(2), slept.manifest.encode()).await.expect("created");
+    // The file is looked at, no newer publish is found, and the put comes too late.
+    let (key, bytes) = slept.files.into_iter().next().expect("a file");
+    desk.faulty.fail_next(Op::Put, Fault::Late(u32::MAX));
+    old.replace(&key, &bytes, 2).await.expect_err("no answer");
+
+    let mut successor = desk.take_over().await;
+    let published = publish(&mut successor, &[&log]).await.expect("files to be mended");
+    assert_eq!(published.manifest.publish, 3);
+    desk.check_files().await;
+    desk.faulty.land_late_writes().await;
+    desk.check_files().await;
+}
+
+/// A newer publish that is made between the two questions that come before a put: had the file been
+/// looked at last, the put would meet the newer one's e-tag.
+#[tokio::test]
+async fn a_publisher_that_is_overtaken_between_its_questions_replaces_nothing() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    let mut old = desk.take_over().await;
+    publish(&mut old, &[&log]).await.expect("something new");
+    let key = Path::from(rollups_of(6));
+    // Both land before the second call that follows them.
+    for (calls, key) in [(3, manifest::key(2)), (2, key.clone())] {
+        desk.faulty.fail_next(Op::Put, Fault::Late(calls));
+        let newer = Bytes::from_static(b"newer").into();
+        desk.faulty.put(&key, newer).await.expect_err("the answer is lost");
+    }
+    let error = old.replace(key.as_ref(), &Bytes::from_static(b"older"), 1).await;
+    let error = error.expect_err("it was overtaken");
+    assert!(matches!(error, PublishError::Superseded(2)), "{error}");
+    assert_eq!(desk.bytes(key.as_ref()).await.as_deref(), Some(&b"newer"[..]));
+}
+
+/// Whoever replaced the file while it was looked at may have made a newer publish; if not, the file
+/// is looked at again.
+#[tokio::test]
+async fn a_file_that_was_changed_meanwhile_is_looked_at_again() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    let mut publisher = desk.take_over().await;
+    let key = Path::from(rollups_of(6));
+    desk.inner.put(&key, Bytes::from_static(b"not ours").into()).await.expect("written");
+    for _ in 1..REPLACE_TRIES {
+        desk.faulty.fail_next(Op::Put, Fault::Conflict);
+    }
+    publisher.replace(key.as_ref(), &Bytes::from_static(b"ours"), 1).await.expect("at last");
+    assert_eq!(desk.bytes(key.as_ref()).await.as_deref(), Some(&b"ours"[..]));
+    for _ in 0..REPLACE_TRIES {
+        desk.faulty.fail_next(Op::Put, Fault::Conflict);
+    }
+    let contended = publisher.replace(key.as_ref(), &Bytes::from_static(b"again"), 1).await;
+    let error = contended.expect_err("never");
+    assert!(matches!(error, PublishError::Contended { .. }), "{error}");
+    assert_eq!(error.kind(), Kind::Retry);
+
+    publish(&mut publisher, &[&log]).await.expect("something new");
+    desk.faulty.fail_next(Op::Put, Fault::Conflict);
+    desk.store.create(&manifest::key(2), Bytes::new()).await.expect("created");
+    let error = publisher.replace(key.as_ref(), &Bytes::new(), 1).await.expect_err("it is old");
+    assert!(matches!(error, PublishError::Superseded(2)), "{error}");
 }
 
 /// Two publishers at once, growing shards with late records, and a store that fails by lot: whatever
