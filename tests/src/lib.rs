@@ -1,5 +1,6 @@
 //! What Postroad's suites are made of: a naive oracle and random logs to judge the fold by, a
-//! store that fails on purpose, and drivers of real brokers and of the real binary.
+//! store and a proxy that fail on purpose, and drivers of real brokers, of a real S3 server and of
+//! the real binary.
 
 pub mod faulty_store;
 pub mod kafka;
@@ -7,5 +8,7 @@ pub mod logs;
 pub mod mock;
 pub mod oracle;
 pub mod process;
+pub mod proxy;
+pub mod s3;
 pub mod tables;
 pub mod wait;

@@ -14,6 +14,7 @@ use postroad_tests::kafka::{Cluster, Record};
 use postroad_tests::logs;
 use postroad_tests::oracle::{OracleRecord, OracleRules, OracleShard};
 use postroad_tests::process::{Metrics, Postroad, Signal, free_port};
+use postroad_tests::s3::Place;
 use postroad_tests::tables::{OracleShards, Tables, compare, none_of, strays};
 use postroad_tests::wait::holds_within;
 use tempfile::TempDir;
@@ -80,6 +81,8 @@ pub(crate) struct Bed {
     pub(crate) value_bytes_max: usize,
     pub(crate) allow_compacted: bool,
     pub(crate) store: PathBuf,
+    /// Where the store lies, unless it lies in that folder.
+    pub(crate) bucket: Option<Place>,
     pub(crate) dir: TempDir,
 }
 
@@ -118,8 +121,15 @@ impl Bed {
             value_bytes_max: logs::rules().value_bytes_max,
             allow_compacted: false,
             store: dir.path().join("store"),
+            bucket: None,
             dir,
         }
+    }
+
+    /// The same bed with its store in a bucket.
+    pub(crate) fn in_bucket(mut self, place: Place) -> Self {
+        self.bucket = Some(place);
+        self
     }
 
     /// The rules of its configurations: the built-in prefectures, and otherwise those around which
@@ -129,6 +139,15 @@ impl Bed {
         let codes: BTreeSet<String> =
             places.prefectures().map(|place| place.code.to_string()).collect();
         OracleRules { prefectures: codes, value_bytes_max: self.value_bytes_max, ..logs::rules() }
+    }
+
+    /// A folder with the tables as they are now: the store's, or a copy of those in its bucket.
+    pub(crate) fn tables(&self) -> PathBuf {
+        let Some(bucket) = &self.bucket else { return self.store.clone() };
+        let copy = self.dir.path().join("copy");
+        let _ = fs::remove_dir_all(&copy);
+        block_on(bucket.download("tables", &copy));
+        copy
     }
 
     /// Where an instance's standard error goes; kept over its restarts.
@@ -146,7 +165,7 @@ impl Bed {
             "[kafka]\nbrokers = \"{bootstrap}\"\ngroup = \"{name}\"\nallow_compacted = {compacted}\n\
              [checkpoint]\ninterval_ms = {checkpoint}\nkeep = {keep}\n[days]\nopen_days = {open}\n[publish]\ninterval_ms = {publish}\n\
              [rules]\nvalue_bytes_max = {bytes}\n\
-             [store]\nurl = \"file://{store}\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
+             [store]\n{store}[http]\nlisten = \"127.0.0.1:{port}\"\n\
              [kafka.properties]\n",
             name = self.name,
             compacted = self.allow_compacted,
@@ -155,7 +174,10 @@ impl Bed {
             open = self.open_days,
             publish = self.publish_ms,
             bytes = self.value_bytes_max,
-            store = self.store.display(),
+            store = match &self.bucket {
+                Some(bucket) => bucket.settings(),
+                None => format!("url = \"file://{}\"\n", self.store.display()),
+            },
         );
         for (key, value) in &self.properties {
             writeln!(text, "\"{key}\" = \"{value}\"").expect("a String takes every write");
@@ -265,7 +287,7 @@ impl Bed {
     pub(crate) fn wait_for(&self, expected: &OracleShards) {
         let mut differences = None;
         let held = holds_within(SOON, || {
-            differences = compare(&self.store, expected).err();
+            differences = compare(&self.tables(), expected).err();
             differences.is_none()
         });
         let differences = differences.unwrap_or_default();
@@ -275,8 +297,9 @@ impl Bed {
     /// Asserts that the tables, at rest, are as expected and nothing else lies among them.
     #[track_caller]
     pub(crate) fn assert_tables(&self, expected: &OracleShards) -> Tables {
-        assert_eq!(strays(&self.store), Vec::<PathBuf>::new(), "files that a glob could count");
-        let tables = Tables::read(&self.store).expect("the tables can be read");
+        let folder = self.tables();
+        assert_eq!(strays(&folder), Vec::<PathBuf>::new(), "files that a glob could count");
+        let tables = Tables::read(&folder).expect("the tables can be read");
         if let Err(differences) = none_of(&tables.differences(expected)) {
             panic!("the tables at rest differ from the oracle: {differences}");
         }
@@ -378,6 +401,12 @@ fn own_time(value: &[u8], reason: &str) -> Option<i64> {
 /// How many lines of a log hold a text.
 pub(crate) fn lines_with(log: &str, text: &str) -> usize {
     log.lines().filter(|line| line.contains(text)).count()
+}
+
+/// Runs what asks an object store.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can be made").block_on(work)
 }
 
 /// A path as an argument.

@@ -18,7 +18,7 @@ const TOPICS: [(&str, &str, i32); 2] =
 
 /// One line of `kcat -J`: quotes, backslashes and control characters escaped, every other byte of
 /// the payload as it is.
-fn envelope(topic: &str, record: &Record) -> Vec<u8> {
+pub(crate) fn envelope(topic: &str, record: &Record) -> Vec<u8> {
     let Record { partition, offset, timestamp_ms, .. } = record;
     let timestamp_ms = timestamp_ms.unwrap_or(-1);
     let mut line = format!(

@@ -1,6 +1,6 @@
-//! Postroad as its users run it: the real binary against a real Apache Kafka. Run it by
-//! `cargo test -p postroad-tests --features broker --test broker`; it needs Java 17 or newer, and
-//! Maven the first time.
+//! Postroad as its users run it: the real binary against a real Apache Kafka, and a real S3 server.
+//! Run it by `cargo test -p postroad-tests --features broker --test broker`; it needs Java 17 or
+//! newer, and Maven and Go the first time.
 //!
 //! Every test has its own topics, group and store, and most share one cluster, which goes away with
 //! the process. What was published is judged by the naive oracle, which reads the same log by a
@@ -10,6 +10,7 @@
 #![expect(clippy::float_cmp, reason = "metrics that are counts are whole numbers")]
 
 mod bed;
+mod bucket;
 mod decisions;
 mod failpoints;
 mod files;
