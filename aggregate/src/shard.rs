@@ -18,8 +18,9 @@ use postroad_schemas::time::parse_timestamp;
 use postroad_schemas::units::{BusinessDay, Hour, NextOffset, Offset, Span, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::decision::{DecisionId, Refused, Replay};
 use crate::dedupe::Window;
-use crate::event::{CellKey, Event, IdKey};
+use crate::event::{CellKey, Event, EventId, IdKey};
 use crate::ledger::{DeadLetter, Delivered, Outcome};
 use crate::measures::Measures;
 use crate::rules::{Rules, RulesId};
@@ -108,6 +109,7 @@ pub struct Shard {
     resumption: Resumption,
     /// Whether the last record can be missing only from another log.
     last_is_required: bool,
+    last_id: Option<EventId>,
     id_key: IdKey,
     keep_payload: bool,
 }
@@ -136,6 +138,7 @@ impl Shard {
             fed_under,
             resumption,
             last_is_required: false,
+            last_id: None,
             id_key,
             keep_payload,
         }
@@ -164,6 +167,11 @@ impl Shard {
         let begin = self.state.resume_from();
         self.resumption == Resumption::Verified
             && self.revisited.is_none_or(|(from, _)| from <= begin)
+    }
+
+    /// The id of the last valid record that was judged, for whoever compares partitions.
+    pub fn last_id(&self) -> Option<EventId> {
+        self.last_id
     }
 
     /// How many event ids the window holds.
@@ -198,6 +206,23 @@ impl Shard {
     /// Notes segments that hold what was taken out. Only for use at the checkpoint that lists them.
     pub fn sealed(&mut self, segments: impl IntoIterator<Item = Segment>) {
         self.state.sealed.extend(segments);
+    }
+
+    /// Obeys a decision between two records, for whoever folds a log again: see [`ShardState::lose`].
+    ///
+    /// # Errors
+    /// Where nothing lies between what was read and `to`.
+    pub fn lose(&mut self, to: NextOffset, decision: DecisionId) -> Result<(), Refused> {
+        self.state.lose(to, decision)
+    }
+
+    /// Obeys a decision between two records, for whoever folds a log again: see
+    /// [`ShardState::replay`].
+    ///
+    /// # Errors
+    /// Where its records have not been rejected, or count already.
+    pub fn replay(&mut self, replay: &Replay, decision: DecisionId) -> Result<(), Refused> {
+        self.state.replay(replay, decision)
     }
 
     /// Takes one record. `clock` is the consumer's own; it is only asked whether a timestamp lies
@@ -252,6 +277,7 @@ impl Shard {
         let hour = now.hour();
         self.begin_hour(hour, record.offset, window_h);
         self.state.watermark = Some(now);
+        self.last_id = Some(event.id);
         if self.window.observe(event.id, hour, window_h) {
             return Outcome::Duplicate;
         }

@@ -4,7 +4,7 @@
 //! `run` can go on from there. A file of bare values is a shard of its own, known by its base name.
 //! Running again over the same files finds every record accounted for and changes nothing.
 
-mod inputs;
+pub(crate) mod inputs;
 mod open;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,6 +185,11 @@ impl Backfill<'_> {
             self.step(&id, path, &envelope.record(), clock)?;
             self.commit_now_and_then().await?;
         }
+        self.record(input).await
+    }
+
+    /// Notes in the store that a file has been read.
+    async fn record(&mut self, input: Input) -> Result<(), Failure> {
         if !self.inputs.contains(&input) {
             inputs::record(self.store, &input)
                 .await
@@ -282,7 +287,8 @@ impl Backfill<'_> {
             return Err(Failure::new(Exit::DataErr, message));
         }
         shard.standing.phase = Phase::Closed;
-        Ok(())
+        let next = shard.fold.state().ledger.next;
+        self.record(Input::of_values(path, next)).await
     }
 
     fn contract_of(&self, topic: &str) -> Option<Contract> {

@@ -1,9 +1,11 @@
 //! The command line: what was typed, resolved into what a command needs.
 
 mod decide;
+mod inspect;
+mod verify;
 
 use std::future::Future;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -67,6 +69,17 @@ enum Command {
     Check(CheckArgs),
     /// Decide about a shard that must not go on by itself. Its owner adopts the decision.
     Decide(decide::DecideArgs),
+    Verify(verify::VerifyArgs),
+    Inspect(inspect::InspectArgs),
+}
+
+/// How data looks on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Aligned, for people.
+    Table,
+    /// One value, for machines.
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -225,6 +238,8 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Simulate(args) => simulate(simulate_options(args)?, stop_signal()?).await,
         Command::Check(args) => check(&args).await,
         Command::Decide(args) => decide::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
+        Command::Inspect(args) => inspect::run(args).await,
     }
 }
 
@@ -263,18 +278,21 @@ fn location(text: &str) -> Result<Location, Failure> {
 /// Opens a store that exists. A folder that is none is not made one.
 async fn open_store(text: &str) -> Result<Store, Failure> {
     let location = location(text)?;
-    let failure = |error: StoreError| Failure::from_error(error.exit(), &error);
-    let is_there = match &location {
-        Location::Folder(root) => root.join("store.json").exists(),
-        Location::Bucket(_) => {
-            Store::open(&location).map_err(failure)?.exists().await.map_err(failure)?
-        }
-    };
-    if !is_there {
+    let opened = Store::open_existing(&location).await;
+    opened.map_err(|error| Failure::from_error(error.exit(), &error))?.ok_or_else(|| {
         let message = format!("--store {location}: there is no store; check the path");
-        return Err(Failure::new(Exit::NoInput, message));
+        Failure::new(Exit::NoInput, message)
+    })
+}
+
+/// Writes to standard output. Whoever closes it early has read enough.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::IoErr, format!("standard output: {error}")))
+        }
+        _ => Ok(()),
     }
-    Store::open(&location).map_err(failure)
 }
 
 async fn run_backfill(args: BackfillArgs) -> Result<(), Failure> {
@@ -401,7 +419,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 fn start_logging(cli: &Cli) {
     let default = match cli.command {
         Command::Demo(_) if std::io::stdout().is_terminal() => "off",
-        Command::Demo(_) => "warn",
+        Command::Demo(_) | Command::Verify(_) | Command::Inspect(_) => "warn",
         _ => "info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

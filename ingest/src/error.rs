@@ -17,10 +17,12 @@ pub enum Kind {
     Bug,
 }
 
-/// Exit codes, as in BSD's `sysexits.h`.
+/// Exit codes, as in BSD's `sysexits.h`, and one for `verify`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
+    /// Everything could be read, and something is not as it ought to be.
+    Difference = 1,
     /// The command line was used incorrectly.
     Usage = 64,
     /// The input data were incorrect.

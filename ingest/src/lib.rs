@@ -29,7 +29,9 @@ pub mod check;
 pub mod cli;
 pub mod decide;
 pub mod demo;
+pub mod inspect;
 pub mod simulate;
+pub mod verify;
 
 pub mod clock;
 pub mod error;

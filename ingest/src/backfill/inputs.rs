@@ -2,7 +2,7 @@
 //!
 //! A shard is resumed without its dedupe window, which is rebuilt by reading the log again. The log
 //! of a backfill is its files; so the store notes which of them hold which offsets, and a later
-//! backfill of the files that follow finds the earlier ones by itself.
+//! backfill of the files that follow finds the earlier ones by itself. So does `verify`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,23 +14,31 @@ use object_store::path::Path as Key;
 use postroad_schemas::units::{NextOffset, Offset};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::ShardId;
+use crate::checkpoint::{ShardId, Source};
 use crate::store::{Store, StoreError, failed};
 
-/// One file of envelopes, and which offsets it holds of each shard.
+/// One file, and which offsets it holds of each shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Input {
+pub(crate) struct Input {
     /// Its absolute path.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// By topic and partition: the lowest offset and the boundary after the highest.
     ranges: BTreeMap<String, BTreeMap<i32, (i64, i64)>>,
+    /// For a file of bare values, where that boundary is; it is a shard of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lines: Option<i64>,
 }
 
 impl Input {
     /// A file of which nothing has been read yet.
     pub(super) fn new(path: &Path) -> Self {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Self { path, ranges: BTreeMap::new() }
+        Self { path, ranges: BTreeMap::new(), lines: None }
+    }
+
+    /// A file of bare values, read up to a line.
+    pub(super) fn of_values(path: &Path, next: NextOffset) -> Self {
+        Self { lines: Some(next.get()), ..Self::new(path) }
     }
 
     /// Notes a record.
@@ -51,8 +59,19 @@ impl Input {
         from: NextOffset,
         next: NextOffset,
     ) -> Option<i64> {
-        let (first, end) = *self.ranges.get(&*id.topic)?.get(&id.partition)?;
+        let (first, end) = self.range(id)?;
         (first < next.get() && end > from.get()).then_some(first)
+    }
+
+    /// The lowest offset of a shard in the file, and the boundary after the highest.
+    pub(crate) fn range(&self, id: &ShardId) -> Option<(i64, i64)> {
+        match id.source {
+            Source::Kafka => self.ranges.get(&*id.topic)?.get(&id.partition).copied(),
+            Source::File => {
+                let name = self.path.file_name()?.to_string_lossy();
+                self.lines.filter(|_| name == id.topic.as_ref()).map(|next| (0, next))
+            }
+        }
     }
 
     fn key(&self) -> Key {
@@ -69,7 +88,7 @@ pub(super) async fn record(store: &Store, input: &Input) -> Result<(), StoreErro
 }
 
 /// Every file that the store was filled from.
-pub(super) async fn recorded(store: &Store) -> Result<Vec<Input>, StoreError> {
+pub(crate) async fn recorded(store: &Store) -> Result<Vec<Input>, StoreError> {
     let folder = Key::from("inputs");
     let listing = store.objects().list(Some(&folder));
     let objects: Vec<_> = listing.try_collect().await.map_err(failed("listing", &folder))?;

@@ -35,9 +35,11 @@ use super::envelope::{
 use crate::failpoint::Point;
 
 pub use error::{ChainError, CommitError, Fence};
+pub use survey::Surveyed;
 pub use tip::{Corrupt, Newest, Pending, Tip};
 
 mod error;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod tip;

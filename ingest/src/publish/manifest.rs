@@ -232,7 +232,7 @@ fn end_of(body: &[u8]) -> String {
 ///
 /// # Errors
 /// Where it cannot be read or was written by a newer program.
-pub(super) async fn read(store: &Store, publish: u64) -> Result<Manifest, PublishError> {
+pub(crate) async fn read(store: &Store, publish: u64) -> Result<Manifest, PublishError> {
     let key = key(publish);
     let mut reason = String::new();
     for _ in 0..2 {

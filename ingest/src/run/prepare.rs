@@ -21,7 +21,7 @@ use crate::store::{Owner, Store, StoreError};
 
 /// What the ids of librdkafka's mock clusters begin with: they never answer a question for a topic's
 /// id, and would be waited for before each checkpoint.
-const MOCK_CLUSTER: &str = "mockCluster";
+pub(crate) const MOCK_CLUSTER: &str = "mockCluster";
 /// How long to wait before asking again.
 const RETRY: Duration = Duration::from_secs(2);
 

@@ -174,6 +174,24 @@ pub struct Owner {
     pub group: String,
 }
 
+impl Owner {
+    /// Whether the store is of whoever asks.
+    ///
+    /// # Errors
+    /// That it is another's.
+    pub fn check(&self, asking: &Self) -> Result<(), StoreError> {
+        if self == asking {
+            return Ok(());
+        }
+        Err(StoreError::Foreign {
+            found_group: self.group.clone(),
+            found_cluster: self.cluster_id.clone(),
+            group: asking.group.clone(),
+            cluster: asking.cluster_id.clone(),
+        })
+    }
+}
+
 /// A store, opened.
 #[derive(Clone)]
 pub struct Store {
@@ -227,7 +245,12 @@ impl Store {
 
     /// The chain of checkpoints of a shard.
     pub fn chain(&self, id: &ShardId) -> Chain {
-        Chain::new(Arc::clone(&self.objects), id.prefix(), self.nonces.clone(), PACE)
+        self.chain_at(id.prefix())
+    }
+
+    /// The chain of checkpoints below a prefix.
+    pub fn chain_at(&self, prefix: Path) -> Chain {
+        Chain::new(Arc::clone(&self.objects), prefix, self.nonces.clone(), PACE)
     }
 
     /// A number that nobody else has drawn, so that what is named by it is nobody else's.
@@ -298,15 +321,20 @@ impl Store {
     /// Where it is another's.
     pub async fn belong_to(&self, owner: &Owner) -> Result<(), StoreError> {
         let found: Owner = self.create_or_get(&Path::from("owner.json"), owner).await?;
-        if found == *owner {
-            return Ok(());
+        found.check(owner)
+    }
+
+    /// Whose store it is; `None` where no `run` has used it yet.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn owner(&self) -> Result<Option<Owner>, StoreError> {
+        let key = Path::from("owner.json");
+        match self.get(&key).await {
+            Ok(content) => from_json(&key, &content).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
-        Err(StoreError::Foreign {
-            found_group: found.group,
-            found_cluster: found.cluster_id,
-            group: owner.group.clone(),
-            cluster: owner.cluster_id.clone(),
-        })
     }
 
     /// Stores rules under the hash of their content.

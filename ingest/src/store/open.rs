@@ -200,6 +200,19 @@ impl fmt::Debug for Bucket {
 }
 
 impl Store {
+    /// Opens a store that is there, and makes nothing; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be opened or read, or is of a newer format.
+    pub async fn open_existing(location: &Location) -> Result<Option<Self>, StoreError> {
+        // Opening a folder would make it.
+        if matches!(location, Location::Folder(root) if !root.join("store.json").exists()) {
+            return Ok(None);
+        }
+        let store = Self::open(location)?;
+        Ok(store.exists().await?.then_some(store))
+    }
+
     /// Opens the store at a place. Nothing is asked of an object store yet.
     ///
     /// # Errors

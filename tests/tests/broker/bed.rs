@@ -83,6 +83,8 @@ pub(crate) struct Bed {
     pub(crate) store: PathBuf,
     /// Where the store lies, unless it lies in that folder.
     pub(crate) bucket: Option<Place>,
+    /// Lines of `[rules]` besides the length of values.
+    pub(crate) rules: &'static str,
     pub(crate) dir: TempDir,
 }
 
@@ -118,6 +120,7 @@ impl Bed {
             keep: 8,
             open_days: 45,
             publish_ms: 300,
+            rules: "",
             value_bytes_max: logs::rules().value_bytes_max,
             allow_compacted: false,
             store: dir.path().join("store"),
@@ -164,7 +167,7 @@ impl Bed {
         let mut text = format!(
             "[kafka]\nbrokers = \"{bootstrap}\"\ngroup = \"{name}\"\nallow_compacted = {compacted}\n\
              [checkpoint]\ninterval_ms = {checkpoint}\nkeep = {keep}\n[days]\nopen_days = {open}\n[publish]\ninterval_ms = {publish}\n\
-             [rules]\nvalue_bytes_max = {bytes}\n\
+             [rules]\nvalue_bytes_max = {bytes}\n{more}\n\
              [store]\n{store}[http]\nlisten = \"127.0.0.1:{port}\"\n\
              [kafka.properties]\n",
             name = self.name,
@@ -174,6 +177,7 @@ impl Bed {
             open = self.open_days,
             publish = self.publish_ms,
             bytes = self.value_bytes_max,
+            more = self.rules,
             store = match &self.bucket {
                 Some(bucket) => bucket.settings(),
                 None => format!("url = \"file://{}\"\n", self.store.display()),

@@ -23,3 +23,4 @@ mod soak;
 mod stalls;
 mod three_brokers;
 mod unclean;
+mod verify;

@@ -11,6 +11,7 @@ mod days;
 mod documents;
 mod merge;
 mod pair;
+mod refold;
 mod resume;
 mod rules;
 mod script;

@@ -12,6 +12,7 @@ mod instances;
 mod privacy;
 mod restatements;
 mod stores;
+mod verify;
 
 use std::time::Duration;
 

@@ -107,6 +107,33 @@ fn no_event_leaves_a_trace_of_a_person() {
     assert!(process.wait(STOP).success());
     assert!(!site.log().contains(MARK));
     search(&site.store());
+    look_at(&site);
+}
+
+/// Whoever verifies the store, or looks into it, sees no more; not even of what differs.
+fn look_at(site: &Site) {
+    let (config, store) = (site.config(), site.store());
+    let (config, store) = (config.to_str().unwrap(), store.to_str().unwrap());
+    let mut runs = vec![vec!["verify", "-c", config]];
+    for what in ["shards", "checkpoints", "ledger", "manifest", "dead-letters"] {
+        runs.push(vec!["inspect", "--store", store, what]);
+        runs.push(vec!["inspect", what, "--store", store, "--format", "json"]);
+    }
+    for run in &runs {
+        let output = Command::new(postroad_binary()).args(run).env("RUST_LOG", "trace").output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{run:?}");
+        for said in [&output.stdout, &output.stderr] {
+            let said = String::from_utf8_lossy(said);
+            assert!(!said.contains(MARK), "{run:?}: {said}");
+        }
+    }
+    for file in data_files(&site.store().join("tables")) {
+        fs::write(file, MARK).unwrap();
+    }
+    let output = Command::new(postroad_binary()).args(&runs[0]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!String::from_utf8_lossy(&output.stdout).contains(MARK));
 }
 
 /// No file of the store holds the mark, compressed columns and escapes included.

@@ -20,6 +20,7 @@ mod cluster;
 mod context;
 mod poller;
 mod queue;
+mod reread;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 pub use self::cluster::{KafkaCluster, QUERY_TIMEOUT};
+pub use self::reread::{LogReader, RereadError};
 pub use self::settings::{
     KafkaQueries, KafkaSettings, PropertyFault, QueryError, forbidden_properties,
 };

@@ -80,18 +80,8 @@ impl<C: ConsumerContext> SharedQueue<C> {
     where
         F: FnMut(&Message<'_>) -> ControlFlow<()>,
     {
-        let mut reader = Reader { client: self.consumer.client().native_ptr(), visit: &mut visit };
-        // SAFETY: the queue is alive as long as `self`. The callback is called on this thread during
-        // this call only, with our pointer to `reader`, which outlives the call and which nothing
-        // else touches meanwhile.
-        unsafe {
-            sys::rd_kafka_consume_callback_queue(
-                self.data.as_ptr(),
-                wait_ms,
-                Some(on_message::<F>),
-                ptr::from_mut(&mut reader).cast(),
-            );
-        }
+        // SAFETY: the queue is alive as long as `self`, and is one of this client's.
+        unsafe { read_queue(self.consumer.client().native_ptr(), self.data, wait_ms, &mut visit) }
     }
 
     /// The watermarks that the last fetch told, `[low, high)`, if there was one.
@@ -126,16 +116,112 @@ impl<C: ConsumerContext> Drop for SharedQueue<C> {
     }
 }
 
+/// One partition that is read without a group, from an offset on, until this is dropped. Its messages
+/// have a queue of their own from the start, so nothing has to be forwarded.
+pub(super) struct LoneQueue<C: ConsumerContext> {
+    data: NonNull<sys::rd_kafka_queue_t>,
+    topic: NonNull<sys::rd_kafka_topic_t>,
+    partition: i32,
+    consumer: Arc<BaseConsumer<C>>,
+}
+
+impl<C: ConsumerContext> LoneQueue<C> {
+    /// Begins to read at `offset`, 0 or more, by a consumer without a group; nothing if librdkafka
+    /// refuses.
+    pub(super) fn start(
+        consumer: Arc<BaseConsumer<C>>,
+        tp: &TopicPartition,
+        offset: i64,
+    ) -> Option<Self> {
+        let name = CString::new(&*tp.topic).ok()?;
+        let client = consumer.client().native_ptr();
+        // SAFETY: `client` is alive, since `consumer` owns it, and `name` is a C string for the length
+        // of the call. The topic is a reference of ours, given back below or in `drop`.
+        let topic = unsafe { sys::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()) };
+        let topic = NonNull::new(topic)?;
+        // SAFETY: as above; the queue is ours, too.
+        let data = NonNull::new(unsafe { sys::rd_kafka_queue_new(client) });
+        // SAFETY: topic and queue are alive, and belong to one client.
+        let started = data.is_some_and(|data| unsafe {
+            let queue = data.as_ptr();
+            offset >= 0
+                && sys::rd_kafka_consume_start_queue(topic.as_ptr(), tp.partition, offset, queue)
+                    == 0
+        });
+        match data {
+            Some(data) if started => Some(Self { data, topic, partition: tp.partition, consumer }),
+            data => {
+                // SAFETY: both are references of ours that nobody else has seen.
+                unsafe {
+                    if let Some(data) = data {
+                        sys::rd_kafka_queue_destroy(data.as_ptr());
+                    }
+                    sys::rd_kafka_topic_destroy(topic.as_ptr());
+                }
+                None
+            }
+        }
+    }
+
+    /// As [`SharedQueue::read`].
+    pub(super) fn read<F>(&self, wait_ms: i32, mut visit: F)
+    where
+        F: FnMut(&Message<'_>) -> ControlFlow<()>,
+    {
+        // SAFETY: the queue is alive as long as `self`, and is one of this client's.
+        unsafe { read_queue(self.consumer.client().native_ptr(), self.data, wait_ms, &mut visit) }
+    }
+}
+
+impl<C: ConsumerContext> Drop for LoneQueue<C> {
+    fn drop(&mut self) {
+        // SAFETY: both references were taken in `start` and are used nowhere after this; the client is
+        // still alive, since the field `consumer` is dropped after this body. The stop waits for
+        // librdkafka's own thread, which asks no broker.
+        unsafe {
+            sys::rd_kafka_consume_stop(self.topic.as_ptr(), self.partition);
+            sys::rd_kafka_queue_destroy(self.data.as_ptr());
+            sys::rd_kafka_topic_destroy(self.topic.as_ptr());
+        }
+    }
+}
+
 struct Reader<'a, F> {
     client: *mut sys::rd_kafka_t,
     visit: &'a mut F,
+}
+
+/// Waits for messages and shows each to `visit`, until none is left or `visit` breaks.
+///
+/// # Safety
+/// The client must be alive during the call, and `queue` one of its queues.
+unsafe fn read_queue<F>(
+    client: *mut sys::rd_kafka_t,
+    queue: NonNull<sys::rd_kafka_queue_t>,
+    wait_ms: i32,
+    visit: &mut F,
+) where
+    F: FnMut(&Message<'_>) -> ControlFlow<()>,
+{
+    let mut reader = Reader { client, visit };
+    // SAFETY: the caller keeps client and queue alive. The callback is called on this thread during
+    // this call only, with our pointer to `reader`, which outlives the call and which nothing else
+    // touches meanwhile.
+    unsafe {
+        sys::rd_kafka_consume_callback_queue(
+            queue.as_ptr(),
+            wait_ms,
+            Some(on_message::<F>),
+            ptr::from_mut(&mut reader).cast(),
+        );
+    }
 }
 
 unsafe extern "C" fn on_message<F>(message: *mut sys::rd_kafka_message_t, opaque: *mut c_void)
 where
     F: FnMut(&Message<'_>) -> ControlFlow<()>,
 {
-    // SAFETY: `read` passes a pointer to a `Reader<F>` of the same `F` that nothing else touches
+    // SAFETY: `read_queue` passes a pointer to a `Reader<F>` of the same `F` that nothing else touches
     // during the call, and librdkafka a message that lives until this function returns.
     let (reader, message) =
         unsafe { (&mut *opaque.cast::<Reader<'_, F>>(), Message::new(message)) };

@@ -138,6 +138,18 @@ impl KafkaSettings {
         Ok(config)
     }
 
+    /// A consumer without a group, which joins nothing and commits nothing.
+    pub(super) fn lone_consumer(&self) -> Result<BaseConsumer<QueryContext>, SourceError> {
+        let mut config = self.consumer_config().map_err(SourceError::Properties)?;
+        // A group would need polling; without one, log lines wait until the next question.
+        for key in ["group.id", "statistics.interval.ms"] {
+            config.remove(key);
+        }
+        // A fetch that waits at the end of one partition would hold up the next one.
+        config.set("fetch.wait.max.ms", "10");
+        BaseConsumer::from_config_and_context(&config, QueryContext).map_err(creation_error)
+    }
+
     /// What every client needs to reach the brokers.
     fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -194,7 +206,8 @@ fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
     error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
 }
 
-struct QueryContext;
+/// The context of a consumer without a group: what librdkafka says goes to the log.
+pub(super) struct QueryContext;
 
 impl ClientContext for QueryContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -220,15 +233,7 @@ impl KafkaQueries {
     /// # Errors
     /// If a property is refused or the client cannot be created.
     pub fn new(settings: &KafkaSettings) -> Result<Self, SourceError> {
-        let mut config = settings.consumer_config().map_err(SourceError::Properties)?;
-        // A group would need polling; without one, log lines wait until the next question.
-        for key in ["group.id", "statistics.interval.ms"] {
-            config.remove(key);
-        }
-        let consumer = BaseConsumer::from_config_and_context(&config, QueryContext);
-        let consumer = consumer.map_err(creation_error)?;
-        let admin = settings.client_config();
-        Ok(Self { consumer, admin })
+        Ok(Self { consumer: settings.lone_consumer()?, admin: settings.client_config() })
     }
 
     /// The offsets `[low, high)` that the partition can deliver now; `high` is the last stable

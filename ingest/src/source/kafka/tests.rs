@@ -17,6 +17,7 @@ use super::*;
 
 mod group;
 mod reading;
+mod reread;
 mod settings;
 mod storm;
 

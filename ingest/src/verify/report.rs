@@ -1,0 +1,177 @@
+//! What a verification has shown, as lines for people and as one object for machines.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::compare::Difference;
+use super::repeats::Repeats;
+use super::shards::ShardReport;
+use super::tables::TablesProof;
+
+/// Event ids that stand in more than one partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicRepeats {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// How many, of those looked at.
+    pub ids: usize,
+    /// One id in so many was looked at.
+    pub one_in: u64,
+}
+
+impl TopicRepeats {
+    pub(super) fn of(topic: Arc<str>, repeats: &Repeats) -> Self {
+        Self { topic, ids: repeats.repeated(), one_in: repeats.one_in() }
+    }
+}
+
+/// What a verification has shown.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The newest publish, if there is any.
+    pub publish: Option<u64>,
+    /// Every shard.
+    pub shards: Vec<ShardReport>,
+    /// The tables of the publish.
+    pub tables: TablesProof,
+    /// Ids across the partitions of each topic. No difference: producers are to key stably.
+    pub repeats: Vec<TopicRepeats>,
+}
+
+impl Report {
+    /// Everything that is not as it ought to be.
+    pub fn differences(&self) -> impl Iterator<Item = &Difference> {
+        self.shards.iter().flat_map(|shard| &shard.differences).chain(&self.tables.differences)
+    }
+
+    /// One line, for whoever reads no other.
+    pub fn verdict(&self) -> String {
+        let publish = match self.publish {
+            Some(number) => format!("publish {number}"),
+            None => "the store, which holds no publish,".to_owned(),
+        };
+        let (differences, unread) = (self.differences().count(), self.unread());
+        match (differences, unread) {
+            (1.., _) => format!("{publish} differs: {}", count(differences, "difference")),
+            (0, 0) => {
+                format!("{publish} agrees with the log, which was read again from its beginning")
+            }
+            (0, shards) => format!(
+                "{publish} agrees with what can be read again; of {} that is not all",
+                count(shards, "shard")
+            ),
+        }
+    }
+
+    /// Shards of which something could not be read again.
+    fn unread(&self) -> usize {
+        self.shards.iter().filter(|shard| shard.unread.is_some()).count()
+    }
+
+    /// A line for each shard, table and topic, then the differences, then the verdict.
+    pub fn to_text(&self) -> String {
+        let mut lines: Vec<String> = self.shards.iter().map(shard_line).collect();
+        for (table, report) in &self.tables.tables {
+            let outcome = match report.differences {
+                0 => "agrees".to_owned(),
+                differences => count(differences, "difference"),
+            };
+            let (rows, files) = (count(report.rows, "row"), count(report.files, "file"));
+            lines.push(format!("{table} {rows} in {files}: {outcome}"));
+        }
+        if self.tables.other_names {
+            let line = "names were not compared: the reference data of the configuration are not \
+                        those of the publish";
+            lines.push(line.to_owned());
+        }
+        for TopicRepeats { topic, ids, one_in } in &self.repeats {
+            let share = if *one_in > 1 {
+                format!(" (memory is bounded: one id in {one_in} was looked at)")
+            } else {
+                String::new()
+            };
+            let ids = count(*ids, "event id");
+            lines.push(format!("{topic} {ids} in more than one partition{share}"));
+        }
+        for difference in self.differences() {
+            lines.push(format!("DIFFERENCE {difference}"));
+        }
+        lines.push(self.verdict());
+        lines.join("\n") + "\n"
+    }
+
+    /// The same as one object.
+    pub fn to_json(&self) -> Value {
+        let shards: Vec<Value> = self.shards.iter().map(shard_json).collect();
+        let tables: Vec<Value> = self
+            .tables
+            .tables
+            .iter()
+            .map(|(table, report)| {
+                json!({
+                    "table": table, "files": report.files, "rows": report.rows,
+                    "differences": report.differences,
+                })
+            })
+            .collect();
+        let repeats: Vec<Value> = self
+            .repeats
+            .iter()
+            .map(|repeats| {
+                json!({ "topic": &*repeats.topic, "ids": repeats.ids, "one_in": repeats.one_in })
+            })
+            .collect();
+        json!({
+            "publish": self.publish,
+            "agrees": self.differences().next().is_none(),
+            "whole": self.unread() == 0,
+            "names_compared": !self.tables.other_names,
+            "shards": shards,
+            "tables": tables,
+            "ids_in_several_partitions": repeats,
+            "differences": self.differences().collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn shard_line(report: &ShardReport) -> String {
+    let ShardReport { id, newest, proven, consumed, unread, differences, .. } = report;
+    let mut parts = Vec::new();
+    if let Some((from, to)) = proven {
+        let is_digest = |difference: &Difference| difference.column == "digest";
+        let digest = if differences.iter().any(is_digest) { "differs" } else { "agrees" };
+        parts.push(format!("offsets [{from}, {to}) {consumed} consumed, digest {digest}"));
+    } else if let Some((_, newest)) = newest {
+        let ledger = &newest.state.ledger;
+        parts.push(format!("offsets [{}, {}) not read again", ledger.first, ledger.next));
+    }
+    parts.extend(unread.clone());
+    if !differences.is_empty() {
+        parts.push(count(differences.len(), "difference"));
+    }
+    format!("{id} {}", parts.join("; "))
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn shard_json(report: &ShardReport) -> Value {
+    let id = &report.id;
+    let checkpoint = report.newest.as_ref();
+    let ledger = checkpoint.map(|(_, newest)| &newest.state.ledger);
+    json!({
+        "source": id.source.as_str(),
+        "topic": &*id.topic,
+        "partition": id.partition,
+        "incarnation": id.incarnation,
+        "seq": checkpoint.map(|(seq, _)| seq.get()),
+        "first_offset": ledger.map(|ledger| ledger.first.get()),
+        "next_offset": ledger.map(|ledger| ledger.next.get()),
+        "proven": report.proven.map(|(from, to)| [from.get(), to.get()]),
+        "consumed": report.consumed,
+        "unread": report.unread,
+        "differences": report.differences.len(),
+    })
+}

@@ -1,0 +1,305 @@
+//! Altering a store by hand, as nobody should.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::concat_batches;
+use arrow::datatypes::Int64Type;
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use postroad_aggregate::shard::ShardState;
+use postroad_ingest::checkpoint::envelope::{Envelope, Seq};
+use postroad_ingest::checkpoint::{ShardId, format};
+use postroad_ingest::publish::manifest::Manifest;
+use postroad_ingest::publish::parquet_file;
+use postroad_ingest::verify::report::Report;
+use postroad_schemas::reject::Reason;
+use postroad_tests::mock::data_files;
+use tempfile::TempDir;
+
+use super::super::{FINANCE, PARCELS};
+
+/// A store on disk: a copy to be altered, or one to be read.
+pub(super) struct Store {
+    root: PathBuf,
+    _dir: Option<TempDir>,
+}
+
+impl Store {
+    pub(super) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned(), _dir: None }
+    }
+
+    pub(super) fn copy(of: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("store");
+        for file in data_files(of) {
+            let to = root.join(file.strip_prefix(of).unwrap());
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(file, to).unwrap();
+        }
+        Self { root, _dir: Some(dir) }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The objects of a shard's chain, oldest first.
+    fn chain(&self, id: &ShardId) -> Vec<PathBuf> {
+        data_files(&self.root.join(id.prefix().as_ref()))
+    }
+
+    /// Alters the newest checkpoint of a shard, with a checksum that is right again.
+    pub(super) fn checkpoint(&self, id: &ShardId, alter: impl FnOnce(&mut ShardState)) {
+        let path = self.chain(id).pop().unwrap();
+        let seq = Seq::new(path.file_name().unwrap().to_str().unwrap().parse().unwrap());
+        let bytes = Bytes::from(fs::read(&path).unwrap());
+        let envelope = Envelope::decode(&bytes, seq).unwrap();
+        let mut checkpoint = format::decode(&envelope.payload).unwrap();
+        alter(&mut checkpoint.state);
+        let payload = format::encode(&checkpoint).into();
+        fs::write(&path, Envelope { payload, ..envelope }.encode()).unwrap();
+    }
+
+    fn manifest_path(&self) -> PathBuf {
+        data_files(&self.root.join("publishes")).pop().unwrap()
+    }
+
+    /// The newest manifest.
+    pub(super) fn manifest(&self) -> Manifest {
+        Manifest::decode(&fs::read(self.manifest_path()).unwrap()).unwrap()
+    }
+
+    /// Alters the newest manifest, with a checksum that is right again.
+    fn write_manifest(&self, alter: impl FnOnce(&mut Manifest)) {
+        let mut manifest = self.manifest();
+        alter(&mut manifest);
+        fs::write(self.manifest_path(), manifest.encode()).unwrap();
+    }
+
+    /// The first file of a table.
+    fn file(&self, table: &str) -> PathBuf {
+        data_files(&self.root.join("tables").join(table)).remove(0)
+    }
+
+    fn key(&self, file: &Path) -> String {
+        file.strip_prefix(&self.root).unwrap().to_str().unwrap().to_owned()
+    }
+
+    /// Rewrites the first file of a table, and if that is to be hidden, its hash in the manifest.
+    pub(super) fn rewrite(
+        &self,
+        table: &str,
+        alter: impl FnOnce(&RecordBatch) -> RecordBatch,
+        hidden: bool,
+    ) {
+        let path = self.file(table);
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
+        let schema = reader.schema().clone();
+        let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+        let batch = concat_batches(&schema, &batches).unwrap();
+        let bytes = parquet_file::encode(&alter(&batch), 1).unwrap();
+        fs::write(&path, &bytes).unwrap();
+        if hidden {
+            let (key, hash) = (self.key(&path), parquet_file::file_hash(&bytes));
+            self.write_manifest(|manifest| {
+                manifest.files.get_mut(&key).unwrap().file_hash = format!("{hash:032x}");
+            });
+        }
+    }
+}
+
+fn with_column(batch: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
+    let mut columns = batch.columns().to_vec();
+    columns[batch.schema().index_of(name).unwrap()] = column;
+    RecordBatch::try_new(batch.schema(), columns).unwrap()
+}
+
+/// Adds one to the first number of a column.
+pub(super) fn add_one(batch: &RecordBatch, name: &str) -> RecordBatch {
+    let column = batch.column_by_name(name).unwrap().as_primitive::<Int64Type>();
+    let mut values = column.values().to_vec();
+    values[0] += 1;
+    with_column(batch, name, Arc::new(Int64Array::from(values)))
+}
+
+/// Replaces the first text of a column.
+fn replace(batch: &RecordBatch, name: &str, text: &str) -> RecordBatch {
+    let column = batch.column_by_name(name).unwrap().as_string::<i32>();
+    let mut values: Vec<_> = column.iter().collect();
+    values[0] = Some(text);
+    with_column(batch, name, Arc::new(StringArray::from(values)))
+}
+
+/// Alters one thing of a store, and expects these differences and no others: each by words of its
+/// line.
+#[track_caller]
+fn check(
+    verify: &dyn Fn(&Path) -> Report,
+    sound: &Path,
+    alter: impl FnOnce(&Store),
+    expect: &[&[&str]],
+) {
+    let store = Store::copy(sound);
+    alter(&store);
+    let found: Vec<_> = verify(store.root()).differences().map(ToString::to_string).collect();
+    assert_eq!(found.len(), expect.len(), "{found:#?}");
+    for (line, words) in found.iter().zip(expect) {
+        for word in *words {
+            assert!(line.contains(word), "{word:?} is not in {line:?}");
+        }
+    }
+}
+
+/// Alters one thing after the other, each in a store of its own.
+pub(super) fn check_all(verify: &dyn Fn(&Path) -> Report, sound: &Path) {
+    let check = |alter: &dyn Fn(&Store), expect: &[&[&str]]| check(verify, sound, alter, expect);
+    tables(&check);
+    checkpoints(&check);
+    manifests(&check);
+}
+
+type Check<'a> = &'a dyn Fn(&dyn Fn(&Store), &[&[&str]]);
+
+fn tables(check: Check<'_>) {
+    // One published figure, openly and with the manifest's hash made to fit.
+    let figure = |batch: &RecordBatch| add_one(batch, "volume");
+    let of_row: &[&str] = &["daily_rollups 2", "volume is ", ", expected "];
+    check(
+        &|store| store.rewrite("daily_rollups", figure, false),
+        &[&["daily_rollups tables/", "file_hash is "], of_row],
+    );
+    check(&|store| store.rewrite("daily_rollups", figure, true), &[of_row]);
+    // One dead letter, one ledger row.
+    let reason = |batch: &RecordBatch| replace(batch, "reason", "clock_ahead");
+    check(
+        &|store| store.rewrite("dead_letters", reason, true),
+        &[&["dead_letters ", "reason is clock_ahead, expected "]],
+    );
+    let digest = |batch: &RecordBatch| replace(batch, "digest", "0");
+    check(
+        &|store| store.rewrite("ledger", digest, true),
+        &[&["ledger kafka finance.transactions 0 0: digest is 0, expected "]],
+    );
+    // A row less.
+    check(
+        &|store| store.rewrite("daily_rollups", |batch| batch.slice(1, batch.num_rows() - 1), true),
+        &[&["daily_rollups 2", "row is missing"]],
+    );
+    // A file that a glob would count, one that is gone, and one that is none.
+    check(
+        &|store| {
+            let file = store.file("daily_rollups");
+            fs::copy(&file, file.with_file_name("copy.parquet")).unwrap();
+        },
+        &[&["daily_rollups tables/", "copy.parquet: file is there, expected none"]],
+    );
+    check(
+        &|store| fs::remove_file(store.file("ledger")).unwrap(),
+        &[&["ledger tables/ledger/data.parquet: file is missing"]],
+    );
+    check(
+        &|store| fs::write(store.file("ledger"), "no table").unwrap(),
+        &[&["ledger tables/", "file_hash"], &["ledger tables/", "content is unreadable"]],
+    );
+}
+
+fn checkpoints(check: Check<'_>) {
+    let (parcels, finance) = (ShardId::kafka(PARCELS, 1), ShardId::kafka(FINANCE, 0));
+    check(
+        &|store| {
+            store.checkpoint(&parcels, |state| {
+                let key = *state.cells.keys().min().unwrap();
+                state.cells.get_mut(&key).unwrap().volume += 1;
+            });
+        },
+        &[&["checkpoint ", " of parcel.events[1] 2", "volume is ", ", expected "]],
+    );
+    // The balance of the account is lost with the event.
+    check(
+        &|store| {
+            store.checkpoint(&finance, |state| {
+                let key = *state.cells.keys().max().unwrap();
+                state.cells.get_mut(&key).unwrap().events += 1;
+            });
+        },
+        &[
+            &["checkpoint ", " of finance.transactions[0]: account is invariant I3"],
+            &["checkpoint ", " of finance.transactions[0] 2", "events is "],
+        ],
+    );
+    check(
+        &|store| {
+            store.checkpoint(&parcels, |state| {
+                let letter = state.dead_letters.iter_mut().find(|l| l.reason == Reason::Malformed);
+                letter.unwrap().reason = Reason::TooLarge;
+            });
+        },
+        &[&[
+            "of parcel.events[1] dead letter at offset ",
+            "reason is too_large, expected malformed",
+        ]],
+    );
+    check(
+        &|store| store.checkpoint(&parcels, |state| state.ledger.digest ^= 1),
+        &[&["of parcel.events[1] ledger: digest is "]],
+    );
+    // Not even the bytes are whole: of an older one, and of the published one. What was judged by a
+    // clock after the one before it is lost with it, so it is not made again by guessing.
+    let damaged: &[&str] =
+        &["of finance.transactions[0]: object is damaged: its checksum does not match"];
+    let behind: &[&str] = &["checkpoints finance.transactions[0]: next_offset is "];
+    let lost: &[&str] = &["manifest finance.transactions[0]: checkpoint ", " is lost"];
+    for (place, expect) in [(0, &[damaged][..]), (usize::MAX, &[damaged, behind, lost])] {
+        check(
+            &|store| {
+                let chain = store.chain(&finance);
+                let path = &chain[place.min(chain.len() - 1)];
+                let mut bytes = fs::read(path).unwrap();
+                bytes[70] ^= 1;
+                fs::write(path, bytes).unwrap();
+            },
+            expect,
+        );
+    }
+}
+
+fn manifests(check: Check<'_>) {
+    check(
+        &|store| {
+            let key = store.key(&store.file("daily_rollups"));
+            store.write_manifest(|manifest| {
+                manifest.files.get_mut(&key).unwrap().file_hash = "0".repeat(32);
+            });
+        },
+        &[&[
+            "daily_rollups tables/daily_rollups/business_month=2",
+            "file_hash is ",
+            "expected 000",
+        ]],
+    );
+    check(
+        &|store| {
+            store.write_manifest(|manifest| manifest.totals.applied += 1);
+        },
+        &[&["manifest totals: applied is "]],
+    );
+    // It does not say what the checkpoint says that it shows.
+    check(
+        &|store| {
+            store.write_manifest(|manifest| manifest.shards[0].next_offset = Some(7));
+        },
+        &[&["manifest finance.transactions[0]: next_offset is 7, expected "]],
+    );
+    check(
+        &|store| {
+            let path = store.manifest_path();
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(path, text.replacen("\"applied\":", "\"applied\":1", 1)).unwrap();
+        },
+        &[&["manifest of publish ", "object is damaged: ", "checksum"]],
+    );
+}
