@@ -68,6 +68,31 @@ async fn one_copy_of_what_was_final_is_enough() {
     }
 }
 
+/// What is gone is made again with the next publish, though nothing in it has changed.
+#[tokio::test]
+async fn an_object_that_is_gone_is_made_again() {
+    for place in [final_cells_place(date(6, 1)), restatements_place(date(6, 1))] {
+        for is_deleted in [false, true] {
+            let mut desk = Desk::new();
+            let mut logs = restated(&mut desk).await;
+            let mut publisher = desk.take_over().await;
+            publish(&mut publisher, &[&logs[0], &logs[1]]).await.expect("something new");
+            let lost = object(&desk, &place).await;
+            if is_deleted {
+                desk.inner.delete(&lost).await.expect("deleted");
+            } else {
+                desk.inner.put(&lost, "cut".into()).await.expect("damaged");
+            }
+            publisher.inspect_files().await.expect("an inspection");
+            logs[0].express(date(6, 20));
+            desk.write(&logs[0]).await;
+            publish(&mut publisher, &[&logs[0], &logs[1]]).await.expect("something new");
+            desk.check_history().await;
+            assert_eq!(check_exact(&desk, lost.as_ref()).await, 2);
+        }
+    }
+}
+
 /// Nothing is guessed: what moved in between stands nowhere, and is counted; after that all is exact.
 #[tokio::test]
 async fn with_both_copies_lost_it_is_said_and_nothing_is_made_up() {
@@ -168,6 +193,7 @@ async fn a_publish_whose_manifest_was_lost_is_made_again_with_all_its_restatemen
         desk.check_history().await;
     }
     let restated = check_exact(&desk, "before").await;
+    publisher.inspect_files().await.expect("an inspection");
     let newest = manifest::key(desk.manifests().await.len() as u64);
     damage(&desk, &newest).await;
     let failed = Publisher::take_over(desk.store.clone(), desk.settings.clone()).await;
