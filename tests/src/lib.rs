@@ -11,4 +11,5 @@ pub mod process;
 pub mod proxy;
 pub mod s3;
 pub mod tables;
+pub mod tmpfs;
 pub mod wait;

@@ -221,6 +221,15 @@ fn life(topic: String, incarnation: i32) -> String {
     if incarnation == 0 { topic } else { format!("{topic}#{incarnation}") }
 }
 
+/// The files of a table by their paths below the store, with their rows as they are.
+///
+/// # Errors
+/// A file that cannot be read, or holds rows of another month.
+pub fn rows(store: &Path, table: &str) -> Result<Vec<(PathBuf, RecordBatch)>, String> {
+    let below = |path: PathBuf| path.strip_prefix(store).map(Path::to_owned).unwrap_or(path);
+    Ok(batches(store, table)?.into_iter().map(|(path, rows)| (below(path), rows)).collect())
+}
+
 /// Compares the tables of a store with the oracle.
 ///
 /// # Errors

@@ -153,6 +153,21 @@ impl Bed {
         copy
     }
 
+    /// Where the checkpoints of a shard are.
+    pub(crate) fn chain_folder(&self, topic: &str, partition: i32) -> PathBuf {
+        self.store.join(format!("state/kafka/{topic}/{partition:05}/0000"))
+    }
+
+    /// The places that are taken in the chain of a shard, ascending.
+    pub(crate) fn chain(&self, topic: &str, partition: i32) -> Vec<u64> {
+        let names =
+            fs::read_dir(self.chain_folder(topic, partition)).into_iter().flatten().flatten();
+        let mut seqs: Vec<u64> =
+            names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        seqs.sort_unstable();
+        seqs
+    }
+
     /// Where an instance's standard error goes; kept over its restarts.
     pub(crate) fn log(&self, instance: &str) -> String {
         fs::read_to_string(self.log_path(instance)).unwrap_or_default()

@@ -12,7 +12,9 @@
 mod bed;
 mod bucket;
 mod decisions;
+mod disk;
 mod failpoints;
+mod fences;
 mod files;
 mod fold;
 mod group;
