@@ -566,11 +566,11 @@ fn every_test_that_the_fault_matrix_names_exists() {
     assert!(matrix.len() >= 40, "{} faults are few", matrix.len());
     for row in matrix.into_iter().chain(invariants) {
         let named = row.rsplit('|').next().unwrap_or_default().split(['`', ',', ' ']);
-        let names: Vec<_> = named.filter(|name| name.matches('_').count() > 1).collect();
-        if names.is_empty() {
+        let tests_named: Vec<_> = named.filter(|name| name.matches('_').count() > 1).collect();
+        if tests_named.is_empty() {
             faults.push(format!("{row} names no test"));
         }
-        let gone = names.into_iter().filter(|name| !exists(name));
+        let gone = tests_named.into_iter().filter(|name| !exists(name));
         faults.extend(gone.map(|name| format!("there is no test {name}")));
     }
     none(&faults, "every row of docs/EXACTLY_ONCE.md names a test that exists");

@@ -158,6 +158,9 @@ pub enum Damage {
     /// The checksum holds, but a field has no meaning: a fault of the program that wrote it.
     #[error("its header makes no sense")]
     Header,
+    /// It was there once, and is there no more.
+    #[error("it is gone")]
+    Gone,
     /// It says that it belongs at another place.
     #[error("it belongs at seq {says}")]
     Misplaced {

@@ -17,6 +17,7 @@ use tracing::warn;
 use self::adopt::adopt;
 use super::stall::Stall;
 use crate::checkpoint::chain::{ChainError, Newest, Tip};
+use crate::checkpoint::envelope::Seq;
 use crate::checkpoint::{Checkpoint, LoadError, Phase, ShardId, Standing, format, segments};
 use crate::config::Start;
 use crate::decisions::{self, Decision, RestartFrom};
@@ -183,7 +184,7 @@ impl ClaimContext {
         let mut id = ShardId::kafka(Arc::clone(&tp.topic), tp.partition);
         let mut begins = None;
         loop {
-            let found = self.store.newest_checkpoint(&id).await?;
+            let found = self.newest(&id).await?;
             match found {
                 Some((_, closed)) if closed.phase == Phase::Closed => {
                     begins = self.restart_of(&closed).await?;
@@ -192,6 +193,20 @@ impl ClaimContext {
                 found => return Ok(Life { id, found, begins }),
             }
         }
+    }
+
+    /// The newest checkpoint of a life. Where the one that was published is gone, taken away by hand or
+    /// with a disk, what it held is read again, and the claim goes above its place: so the vector of
+    /// the publishes goes on once the log has made it good.
+    async fn newest(&self, id: &ShardId) -> Result<Option<(Newest, Checkpoint)>, ClaimError> {
+        // Asked for first: what is published later has a checkpoint that is found below.
+        let published = published_entry(&self.store, id).await?.and_then(|entry| entry.seq);
+        let Some(mut newest) = self.store.chain(id).newest().await? else { return Ok(None) };
+        if let Some(seq) = published {
+            newest = newest.above_lost(Seq::new(seq));
+        }
+        let checkpoint = Checkpoint::read(id, &newest)?;
+        Ok(Some((newest, checkpoint)))
     }
 
     /// Where the life after a closed one begins: what the decision said that closed it.

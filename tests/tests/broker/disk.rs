@@ -9,9 +9,8 @@ use postroad_tests::tables::{OracleShards, rows};
 use postroad_tests::tmpfs::{Tmpfs, as_root};
 use postroad_tests::wait::wait_until;
 
-use crate::bed::{Bed, Instance, SOON, lines_with, shared_cluster, timed};
+use crate::bed::{Bed, Instance, SOON, shared_cluster, timed};
 use crate::produce::{Producer, Stream};
-use crate::stalls::{standing, wait_for_stall};
 
 /// What is read when a store fails, in readiness and in the metrics, while the process itself works.
 fn wait_for_failing_store(instance: &Instance, store: &Path) {
@@ -79,101 +78,9 @@ fn a_store_that_is_full_or_read_only_is_waited_for() {
     });
 }
 
-#[test]
-fn probe_deleted() {
-    let cluster = shared_cluster();
-    let bed = Bed::new(cluster, "deleted", &[("parcel", "parcel", 2)]);
-    let topic = bed.topics[0].name.clone();
-    let producer = Producer::new(cluster);
-    let instance = bed.start(cluster, "only");
-    for partition in 0..2 {
-        producer.random(&topic, partition, "parcel", 710, 200);
-    }
-    bed.wait_for_oracle(cluster);
-    fs::remove_dir_all(&bed.store).expect("it is there");
-    producer.random(&topic, 0, "parcel", 711, 100);
-    let from = std::time::Instant::now();
-    wait_until(SOON, "", || from.elapsed().as_secs() > 20);
-    eprintln!("{}", instance.log());
-    eprintln!("{:?}", instance.readiness());
-    eprintln!("{:?}", postroad_tests::tables::Tables::read(&bed.store).map(|tables| tables.ledger));
-    for entry in walk(&bed.store) {
-        eprintln!("{}", entry.display());
-    }
-    instance.stop();
-}
-
-fn walk(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
-    }
-    found.sort();
-    found
-}
-
-/// Changes one byte in the middle of a file.
-fn flip(path: &Path) {
-    let mut bytes = fs::read(path).expect("it is there");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x10;
-    fs::write(path, bytes).expect("it is writable");
-}
-
 fn objects(bed: &Bed, topic: &str, partition: i32) -> Vec<PathBuf> {
     let folder = bed.chain_folder(topic, partition);
     bed.chain(topic, partition).into_iter().map(|seq| folder.join(format!("{seq:020}"))).collect()
-}
-
-#[test]
-fn bytes_that_rot_are_noticed_and_cost_nothing_while_anything_is_whole() {
-    let cluster = shared_cluster();
-    let bed = Bed::new(cluster, "rot", &[("parcel", "parcel", 2)]);
-    let topic = bed.topics[0].name.clone();
-    let producer = Producer::new(cluster);
-    let instance = bed.start(cluster, "only");
-    for seed in 720..723 {
-        for partition in 0..2 {
-            producer.random(&topic, partition, "parcel", seed, 60);
-        }
-        bed.wait_for_oracle(cluster);
-    }
-    instance.stop();
-
-    // The newest checkpoint of one shard; of the tables one file flipped, one gone, one too many.
-    flip(objects(&bed, &topic, 0).last().expect("it has checkpoints"));
-    let tables = walk(&bed.store.join("tables/daily_rollups"));
-    flip(&tables[0]);
-    fs::remove_file(bed.store.join("tables/ledger/data.parquet")).expect("it is there");
-    let stray = bed.store.join("tables/daily_rollups/business_month=1999-01-01/data.parquet");
-    fs::create_dir_all(stray.parent().expect("it has one")).expect("the store is writable");
-    fs::copy(&tables[1], &stray).expect("the store is writable");
-    let instance = bed.start(cluster, "only");
-    producer.random(&topic, 1, "parcel", 723, 60);
-    let expected = timed("rot: mended", || bed.wait_for_oracle(cluster));
-    assert_eq!(lines_with(&instance.log(), "a checkpoint is damaged"), 1, "{}", instance.log());
-    wait_until(SOON, "what nobody names is deleted", || !stray.exists());
-    instance.stop();
-    bed.assert_tables(&expected);
-
-    // All checkpoints of one shard: it does not begin anew, and the other goes on.
-    let all = objects(&bed, &topic, 0);
-    let copies: Vec<Vec<u8>> =
-        all.iter().map(|path| fs::read(path).expect("it is there")).collect();
-    all.iter().for_each(|path| flip(path));
-    let instance = bed.start(cluster, "only");
-    timed("rot: stalled", || wait_for_stall(&instance, (&topic, 0), "unreadable"));
-    instance.stop();
-    for (path, copy) in all.iter().zip(copies) {
-        fs::write(path, copy).expect("the store is writable");
-    }
-    let instance = bed.start(cluster, "only");
-    producer.random(&topic, 0, "parcel", 724, 60);
-    let expected = timed("rot: restored", || bed.wait_for_oracle(cluster));
-    instance.stop();
-    let tables = bed.assert_tables(&expected);
-    assert_eq!(standing(&tables, &topic, 0), ("running", None));
 }
 
 /// What readers are shown of a store, to the bit, apart from the stamps of its publishes.

@@ -412,6 +412,23 @@ async fn a_corrupt_newest_falls_back_loudly() {
     commit(chain, new, "new").await;
 }
 
+/// Whoever takes the newest objects away by hand must not have their places used again: publishes have
+/// named them.
+#[tokio::test]
+async fn a_claim_goes_above_what_is_known_to_have_been_there() {
+    let bench = bench();
+    let chain = &bench.chain;
+    claim(chain).await;
+    let found = newest(chain).await.above_lost(Seq::FIRST);
+    assert_eq!(found.skipped, [], "it is there");
+    let found = found.above_lost(Seq::new(7));
+    assert_eq!(found.skipped, [Corrupt { seq: Seq::new(7), why: Damage::Gone }]);
+    let new = chain.claim(Some(&found), payload("new")).await.expect("the store works");
+    let new = new.expect("nobody was faster");
+    assert_eq!((new.seq(), new.epoch()), (Seq::new(8), Epoch::new(3)), "it may have been epoch 2");
+    commit(chain, new, "newer").await;
+}
+
 #[tokio::test]
 async fn an_object_under_another_name_is_passed_over() {
     let bench = bench();

@@ -33,6 +33,19 @@ impl fmt::Debug for Newest {
     }
 }
 
+impl Newest {
+    /// Counts an object above everything that was found as damaged: it is known to have been there.
+    /// A claim then goes above its place. No change if what was found is as high.
+    #[must_use]
+    pub fn above_lost(mut self, lost: Seq) -> Self {
+        let highest = self.skipped.first().map_or(self.seq, |corrupt| corrupt.seq);
+        if lost > highest {
+            self.skipped.insert(0, Corrupt { seq: lost, why: Damage::Gone });
+        }
+        self
+    }
+}
+
 /// A damaged object that was passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Corrupt {
