@@ -16,7 +16,7 @@ use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
     ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, Result,
+    PutResult, RenameOptions, Result,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -81,6 +81,12 @@ impl FaultyStore {
         let mut plan = self.plan();
         plan.lots = None;
         plan.script.clear();
+        plan.is_full = false;
+    }
+
+    /// Whether there is no space left, from now on.
+    pub fn set_full(&self, is_full: bool) {
+        self.plan().is_full = is_full;
     }
 
     /// Lets every late write land now.
@@ -170,7 +176,14 @@ impl FaultyStore {
 
     async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         match self.begin(if options.head { Op::Head } else { Op::Get }).await {
-            None => self.inner.get_opts(location, options).await,
+            None => {
+                self.plan().corrupted.remove(location);
+                self.inner.get_opts(location, options).await
+            }
+            Some(Fault::Corrupt) if !self.plan().corrupted.insert(location.clone()) => {
+                self.plan().corrupted.remove(location);
+                self.inner.get_opts(location, options).await
+            }
             Some(Fault::Corrupt) => {
                 self.inner.get_opts(location, options).then(|answer| self.corrupt(answer)).await
             }
@@ -191,6 +204,20 @@ impl FaultyStore {
                 Err(lost())
             }
             Some(fault) => self.refuse(fault, location).await,
+        }
+    }
+
+    async fn replace(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        match self.begin(Op::Rename).await {
+            None => self.inner.rename_opts(from, to, options).await,
+            Some(Fault::After) => self.inner.rename_opts(from, to, options).await.and(Err(lost())),
+            Some(Fault::Late(calls)) => {
+                let (inner, from, to) = (Arc::clone(&self.inner), from.clone(), to.clone());
+                let rename = async move { inner.rename_opts(&from, &to, options).await };
+                self.postpone(calls, rename.map(drop).boxed());
+                Err(lost())
+            }
+            Some(fault) => self.refuse(fault, to).await,
         }
     }
 
@@ -355,5 +382,11 @@ impl ObjectStore for FaultyStore {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let answer = self.replace(from, to, options).await;
+        self.end().await;
+        answer
     }
 }

@@ -75,7 +75,7 @@ pub type OracleKey = (String, String, String);
 macro_rules! cell {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// The sums of one business day, prefecture and product; too wide to overflow.
-        #[derive(Default, PartialEq, Debug, Clone)]
+        #[derive(Default, PartialEq, Eq, PartialOrd, Ord, Debug, Clone)]
         pub struct OracleCell {
             $($(#[$doc])* pub $name: i128,)*
         }

@@ -6,10 +6,11 @@ mod columns;
 mod differences;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use self::columns::{binaries, cells, counts, dates, instants, required, small, texts};
@@ -90,6 +91,19 @@ pub struct PublishRow {
     pub cells: i64,
 }
 
+/// One row of `restatements`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RestatementRow {
+    /// The publish that moved the cell.
+    pub publish: i64,
+    /// The cell.
+    pub key: OracleKey,
+    /// What the publish before showed.
+    pub before: OracleCell,
+    /// What this one shows.
+    pub after: OracleCell,
+}
+
 /// The tables of a store.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tables {
@@ -103,6 +117,8 @@ pub struct Tables {
     pub dead_letters: Vec<DeadLetterRow>,
     /// `publishes`, in the order of the file.
     pub publishes: Vec<PublishRow>,
+    /// `restatements`, sorted.
+    pub restatements: Vec<RestatementRow>,
 }
 
 impl Tables {
@@ -112,27 +128,54 @@ impl Tables {
     /// # Errors
     /// A file that is not as CONTRACT says, or a row that is there twice.
     pub fn read(store: &Path) -> Result<Self, String> {
+        let mut found = Vec::new();
+        for path in files(&store.join("tables")) {
+            let content = fs::read(&path).map_err(|error| at(&path, &error.to_string()))?;
+            found.push((path, Bytes::from(content)));
+        }
+        Self::of(&found)
+    }
+
+    /// The tables in these files, by path.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn of(files: &[(PathBuf, Bytes)]) -> Result<Self, String> {
         let mut tables = Self::default();
-        for (path, batch) in batches(store, "daily_rollups")? {
-            tables.take_rollups(&batch).map_err(|fault| at(&path, &fault))?;
-        }
-        for (path, batch) in batches(store, "ledger")? {
-            tables.take_ledger(&batch).map_err(|fault| at(&path, &fault))?;
-        }
-        for (path, batch) in batches(store, "dead_letters")? {
-            tables.take_dead_letters(&batch).map_err(|fault| at(&path, &fault))?;
-        }
-        for (path, batch) in batches(store, "publishes")? {
-            tables.take_publishes(&batch).map_err(|fault| at(&path, &fault))?;
+        for (path, content) in files {
+            tables.take(path, content).map_err(|fault| at(path, &fault))?;
         }
         tables.dead_letters.sort();
+        tables.restatements.sort();
         Ok(tables)
+    }
+
+    fn take(&mut self, path: &Path, content: &Bytes) -> Result<(), String> {
+        let folders: Vec<&str> =
+            path.parent().into_iter().flatten().filter_map(|part| part.to_str()).collect();
+        let month = folders.last().and_then(|name| name.strip_prefix("business_month="));
+        let table = folders.iter().rev().find(|name| !name.starts_with("business_month="));
+        let take = match table {
+            Some(&"daily_rollups") => Self::take_rollups,
+            Some(&"ledger") => Self::take_ledger,
+            Some(&"dead_letters") => Self::take_dead_letters,
+            Some(&"publishes") => Self::take_publishes,
+            Some(&"restatements") => Self::take_restatements,
+            _ => return Ok(()),
+        };
+        for batch in read_file(content)? {
+            if let Some(month) = month.filter(|_| table == Some(&"daily_rollups")) {
+                refuse_other_months(&batch, month)?;
+            }
+            take(self, &batch)?;
+        }
+        Ok(())
     }
 
     fn take_rollups(&mut self, batch: &RecordBatch) -> Result<(), String> {
         let (code, product) = (texts(batch, "prefecture_code")?, texts(batch, "product_code")?);
         let (dates, statuses) = (dates(batch, "business_date")?, texts(batch, "status")?);
-        let cells = cells(batch)?;
+        let cells = cells(batch, "")?;
         let mut last = None;
         for (row, cell) in cells.into_iter().enumerate() {
             let date = required(&dates, row)?;
@@ -199,6 +242,17 @@ impl Tables {
         Ok(())
     }
 
+    fn take_restatements(&mut self, batch: &RecordBatch) -> Result<(), String> {
+        let (code, product) = (texts(batch, "prefecture_code")?, texts(batch, "product_code")?);
+        let (dates, publishes) = (dates(batch, "business_date")?, counts(batch, "publish")?);
+        let cells = cells(batch, "_before")?.into_iter().zip(cells(batch, "_after")?);
+        for (row, (before, after)) in cells.enumerate() {
+            let key = (required(&dates, row)?, required(&code, row)?, required(&product, row)?);
+            self.restatements.push(RestatementRow { publish: publishes[row], key, before, after });
+        }
+        Ok(())
+    }
+
     fn take_publishes(&mut self, batch: &RecordBatch) -> Result<(), String> {
         let (numbers, shards) = (counts(batch, "publish")?, small(batch, "shards")?);
         let (consumed, rejected) = (counts(batch, "consumed")?, counts(batch, "rejected")?);
@@ -224,10 +278,16 @@ fn life(topic: String, incarnation: i32) -> String {
 /// The files of a table by their paths below the store, with their rows as they are.
 ///
 /// # Errors
-/// A file that cannot be read, or holds rows of another month.
+/// A file that cannot be read.
 pub fn rows(store: &Path, table: &str) -> Result<Vec<(PathBuf, RecordBatch)>, String> {
-    let below = |path: PathBuf| path.strip_prefix(store).map(Path::to_owned).unwrap_or(path);
-    Ok(batches(store, table)?.into_iter().map(|(path, rows)| (below(path), rows)).collect())
+    let mut found = Vec::new();
+    for path in files(&store.join("tables").join(table)) {
+        let content = fs::read(&path).map_err(|error| at(&path, &error.to_string()))?;
+        let below = path.strip_prefix(store).unwrap_or(&path).to_owned();
+        let batches = read_file(&content.into()).map_err(|fault| at(&path, &fault))?;
+        found.extend(batches.into_iter().map(|batch| (below.clone(), batch)));
+    }
+    Ok(found)
 }
 
 /// Compares the tables of a store with the oracle.
@@ -285,32 +345,17 @@ fn at(path: &Path, fault: &str) -> String {
     format!("{}: {fault}", path.display())
 }
 
-/// The rows of a table, file by file. Rows of a file by month must be of that month.
-fn batches(store: &Path, table: &str) -> Result<Vec<(PathBuf, RecordBatch)>, String> {
-    let mut found = Vec::new();
-    for path in files(&store.join("tables").join(table)) {
-        let batches = read_file(&path).map_err(|fault| at(&path, &fault))?;
-        let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
-        let month = folder.and_then(|name| name.strip_prefix("business_month="));
-        for batch in batches {
-            if let Some(month) = month.filter(|_| table == "daily_rollups") {
-                let foreign = dates(&batch, "business_date")?
-                    .into_iter()
-                    .flatten()
-                    .find(|date| !month.starts_with(&date[..date.len() - 2]));
-                if let Some(date) = foreign {
-                    return Err(at(&path, &format!("holds a row of {date}")));
-                }
-            }
-            found.push((path.clone(), batch));
-        }
-    }
-    Ok(found)
+/// Rows of a file by month must be of that month.
+fn refuse_other_months(batch: &RecordBatch, month: &str) -> Result<(), String> {
+    let foreign = dates(batch, "business_date")?
+        .into_iter()
+        .flatten()
+        .find(|date| !month.starts_with(&date[..date.len() - 2]));
+    foreign.map_or(Ok(()), |date| Err(format!("holds a row of {date}")))
 }
 
-fn read_file(path: &Path) -> Result<Vec<RecordBatch>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    ParquetRecordBatchReaderBuilder::try_new(file)
+fn read_file(content: &Bytes) -> Result<Vec<RecordBatch>, String> {
+    ParquetRecordBatchReaderBuilder::try_new(content.clone())
         .and_then(ParquetRecordBatchReaderBuilder::build)
         .map_err(|error| error.to_string())?
         .collect::<Result<_, _>>()

@@ -16,7 +16,7 @@ use crate::checkpoint::Source;
 use crate::decisions;
 use crate::error::chain;
 use crate::shards::claim::ClaimError;
-use crate::shards::lifecycle::{Effect, Event};
+use crate::shards::lifecycle::{Effect, Event, ShardPhase};
 use crate::shards::stall::Stall;
 use crate::shards::worker::ToWorker;
 use crate::source::LogRange;
@@ -101,6 +101,18 @@ impl Instance {
         tokio::spawn(async move { claims.record_stall(&tp, &stall).await });
     }
 
+    /// Has the store say again of shards that diverged that they did, where it does not. A claim that was
+    /// under way somewhere, and came late, makes it say that they run; other stalled shards are claimed
+    /// again, which finds out, but a divergence is found only by reading.
+    fn record_divergences_again(&self) {
+        for (tp, phase) in self.lifecycle.phases() {
+            if let ShardPhase::Stalled(stall @ Stall::Diverged(_)) = phase {
+                let (claims, tp) = (self.claims.clone(), tp.clone());
+                tokio::spawn(async move { claims.record_stall(&tp, &stall).await });
+            }
+        }
+    }
+
     /// Asks the brokers where the logs of idle shards end, once their clocks lag behind a day's
     /// end: a shard that has nothing to read must not hold a day open.
     pub(super) fn ask_for_log_ends(&self) {
@@ -153,8 +165,10 @@ impl Instance {
             .collect()
     }
 
-    /// Asks the store whether operators have decided anything.
+    /// Asks the store whether operators have decided anything, and sees to it that they know where they
+    /// have to.
     pub(super) fn ask_for_decisions(&self) {
+        self.record_divergences_again();
         let (store, found) = (self.claims.store.clone(), self.decisions.0.clone());
         ask(&self.asking_for_decisions, async move {
             if let Ok(keys) = decisions::all_keys(&store).await {

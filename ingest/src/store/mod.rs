@@ -17,6 +17,7 @@
 //!
 //! Everything but the tables is created once and never replaced.
 
+mod deadline;
 pub mod open;
 pub mod probe;
 mod put;
@@ -222,18 +223,25 @@ impl Store {
         let objects = LocalFileSystem::new_with_prefix(root)
             .map_err(|error| open(error.to_string()))?
             .with_fsync(true);
-        Ok(Self { replacing: Replacing::ByRename, ..Self::over(Arc::new(objects), place) })
+        Ok(Self::over(Arc::new(objects), place).with_renames())
     }
 
     /// A store over any objects that can be replaced on condition of what they are.
     pub fn over(objects: Arc<dyn ObjectStore>, name: String) -> Self {
         Self {
-            objects,
+            objects: Arc::new(deadline::InTime(objects)),
             replacing: Replacing::IfUnchanged,
             name,
             nonces: Arc::new(rand::random::<u128>),
             rules: Arc::default(),
         }
+    }
+
+    /// Replaces files by renaming others over them, as on a disk.
+    #[must_use]
+    pub fn with_renames(mut self) -> Self {
+        self.replacing = Replacing::ByRename;
+        self
     }
 
     /// Draws nonces from another source, for simulations.

@@ -1,9 +1,10 @@
 //! Which call fails, and how: by script first, else by lot.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use object_store::path::Path;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -20,6 +21,8 @@ pub enum Op {
     List,
     /// Deleting an object.
     Delete,
+    /// Putting one object in the place of another.
+    Rename,
 }
 
 /// A way to fail.
@@ -27,11 +30,11 @@ pub enum Op {
 pub enum Fault {
     /// An error, and nothing happened. Any call.
     Before,
-    /// It happened, and the answer was lost. Puts and deletes.
+    /// It happened, and the answer was lost. Puts, deletes and renames.
     After,
     /// It happened, and a retry inside the client met its own success: *already exists*. Puts.
     ExistsAfter,
-    /// No answer; it happens only after this many further calls. Puts and deletes.
+    /// No answer; it happens only after this many further calls. Puts, deletes and renames.
     Late(u32),
     /// *Already exists*, and nothing was written (S3's 409 for concurrent requests). Puts.
     Conflict,
@@ -51,7 +54,7 @@ impl Fault {
     pub(super) fn suits(self, op: Op) -> bool {
         match self {
             Self::Before | Self::Denied | Self::Hang => true,
-            Self::After | Self::Late(_) => matches!(op, Op::Put | Op::Delete),
+            Self::After | Self::Late(_) => matches!(op, Op::Put | Op::Delete | Op::Rename),
             Self::ExistsAfter | Self::Conflict | Self::Heedless | Self::Full => op == Op::Put,
             Self::Corrupt => op == Op::Get,
         }
@@ -81,6 +84,10 @@ pub struct Odds {
     pub hang: u32,
     /// The longest time that a call takes before and again after its effect, in milliseconds.
     pub latency_ms_max: u64,
+    /// Each of these times is much longer: an effect comes late, or an answer is old when it comes.
+    pub slow: u32,
+    /// How long at most, in milliseconds.
+    pub slow_ms_max: u64,
 }
 
 #[derive(Default)]
@@ -91,10 +98,17 @@ pub(super) struct Plan {
     pub(super) calls: Vec<Op>,
     /// The number of the call that is to be held.
     pub(super) hold: Option<usize>,
+    /// Whether no put finds any space.
+    pub(super) is_full: bool,
+    /// What was damaged on its way at the last reading: never twice in a row, which would be damage.
+    pub(super) corrupted: BTreeSet<Path>,
 }
 
 impl Plan {
     pub(super) fn draw(&mut self, op: Op) -> Option<Fault> {
+        if self.is_full && op == Op::Put {
+            return Some(Fault::Full);
+        }
         if let Some(at) = self.script.iter().position(|(scripted, _)| *scripted == op) {
             return self.script.remove(at).map(|(_, fault)| fault);
         }
@@ -124,6 +138,8 @@ impl Plan {
         let Some((rng, odds)) = self.lots.as_mut() else {
             return Duration::ZERO;
         };
-        Duration::from_millis(rng.random_range(0..=odds.latency_ms_max))
+        let is_slow = odds.slow > 0 && rng.random_range(0..1000) < odds.slow;
+        let max = if is_slow { odds.slow_ms_max } else { odds.latency_ms_max };
+        Duration::from_millis(rng.random_range(0..=max))
     }
 }

@@ -68,11 +68,14 @@ pub(super) fn binaries(batch: &RecordBatch, name: &str) -> Result<Optional<Vec<u
     Ok(column.iter().map(|bytes| bytes.map(<[u8]>::to_vec)).collect())
 }
 
-/// The measures of every row of `daily_rollups`; money columns hold fen as their unscaled value.
-pub(super) fn cells(batch: &RecordBatch) -> Result<Vec<OracleCell>, String> {
+/// The measures of every row, from the columns with these endings of their names; money columns hold
+/// fen as their unscaled value.
+pub(super) fn cells(batch: &RecordBatch, ending: &str) -> Result<Vec<OracleCell>, String> {
     let count = |name: &str| -> Result<Vec<i128>, String> {
-        Ok(counts(batch, name)?.into_iter().map(i128::from).collect())
+        let values = counts(batch, &format!("{name}{ending}"))?;
+        Ok(values.into_iter().map(i128::from).collect())
     };
+    let fen = |name: &str| fen(batch, &format!("{name}{ending}"));
     let mut cells = vec![OracleCell::default(); batch.num_rows()];
     /// Fills one field of every cell from its column.
     macro_rules! fill {
@@ -84,7 +87,7 @@ pub(super) fn cells(batch: &RecordBatch) -> Result<Vec<OracleCell>, String> {
     }
     fill! {
         volume: count("volume")?,
-        revenue_fen: fen(batch, "revenue_yuan")?,
+        revenue_fen: fen("revenue_yuan")?,
         weight_g: count("weight_g")?,
         scans: count("scans")?,
         due: count("due")?,
@@ -93,12 +96,12 @@ pub(super) fn cells(batch: &RecordBatch) -> Result<Vec<OracleCell>, String> {
         failed_attempts: count("failed_attempts")?,
         returned: count("returned")?,
         voided: count("voided")?,
-        balance_fen: fen(batch, "balance_yuan")?,
-        turnover_fen: fen(batch, "turnover_yuan")?,
+        balance_fen: fen("balance_yuan")?,
+        turnover_fen: fen("turnover_yuan")?,
         accounts_opened: count("accounts_opened")?,
         reversals: count("reversals")?,
         agri_volume: count("agri_volume")?,
-        agri_revenue_fen: fen(batch, "agri_revenue_yuan")?,
+        agri_revenue_fen: fen("agri_revenue_yuan")?,
         events: count("events")?,
         late_events: count("late_events")?,
         restated_events: count("restated_events")?,

@@ -37,15 +37,14 @@ fn a_store_that_is_full_or_read_only_is_waited_for() {
         for fault in ["full", "read-only"] {
             let stream = Stream::start(cluster, &topic, "parcel", 2, 701);
             stream.wait_for(50);
-            let filler = match fault {
-                "full" => Some(disk.fill()),
-                _ => {
-                    disk.set_read_only(true);
-                    None
-                }
+            let filler = if fault == "full" {
+                Some(disk.fill())
+            } else {
+                disk.set_read_only(true);
+                None
             };
             timed(&format!("full: {fault}, said"), || {
-                wait_for_failing_store(&instance, &bed.store)
+                wait_for_failing_store(&instance, &bed.store);
             });
             stream.wait_for(300);
             match filler {

@@ -150,7 +150,9 @@ fn instances_killed_stopped_and_replaced_together_change_no_total() {
     let mut instances = pair();
     timed("together: both read", || both_read(&instances));
     parcels.wait_for(200);
-    instances.iter().for_each(|instance| instance.process.signal(Signal::Kill));
+    for instance in &instances {
+        instance.process.signal(Signal::Kill);
+    }
     for instance in &mut instances {
         instance.process.wait(SOON);
     }
@@ -158,7 +160,9 @@ fn instances_killed_stopped_and_replaced_together_change_no_total() {
     let instances = pair();
     timed("together: both read after both were killed", || both_read(&instances));
     parcels.wait_for(200);
-    instances.iter().for_each(|instance| instance.process.signal(Signal::Term));
+    for instance in &instances {
+        instance.process.signal(Signal::Term);
+    }
     let [mut a, mut b] = instances;
     timed("together: both stop at once", || {
         for instance in [&mut a, &mut b] {

@@ -1,6 +1,6 @@
 //! The pure core against CONTRACT: a fold is the oracle's, however often it is interrupted.
 //!
-//! [`pair`] puts both sides of every comparison next to each other and [`script`] drives a shard
+//! [`postroad_tests::pair`] puts both sides of every comparison next to each other and [`script`] drives a shard
 //! through interruptions and changes of rules. Every failure names the seed of its log.
 
 mod against_oracle;
@@ -10,8 +10,9 @@ mod contract;
 mod days;
 mod documents;
 mod merge;
-mod pair;
 mod refold;
 mod resume;
 mod rules;
 mod script;
+
+use postroad_tests::pair;

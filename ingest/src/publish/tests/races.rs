@@ -182,6 +182,8 @@ async fn whoever_publishes_the_manifests_form_one_line_and_restatements_are_exac
         corrupt: 0,
         hang: 0,
         latency_ms_max: 3,
+        slow: 0,
+        slow_ms_max: 0,
     };
     let (mut published, mut restated) = (0, 0);
     for seed in 0..SEEDS {

@@ -27,6 +27,8 @@ const ODDS: Odds = Odds {
     corrupt: 0,
     hang: 10,
     latency_ms_max: 5,
+    slow: 0,
+    slow_ms_max: 0,
 };
 
 /// What the world was told, in the order of telling.

@@ -1,7 +1,9 @@
 //! The fold and the oracle in the same terms.
+#![expect(clippy::missing_panics_doc, reason = "a harness panics where a test is wrong")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::oracle::{OracleCell, OracleKey, OracleRecord, OracleRules, OracleShard, Verdict};
 use postroad_aggregate::event::CellKey;
 use postroad_aggregate::ledger::{DeadLetter, Outcome};
 use postroad_aggregate::measures::Measures;
@@ -12,21 +14,18 @@ use postroad_schemas::contract::Contract;
 use postroad_schemas::reject::{Reason, Reject};
 use postroad_schemas::time::parse_timestamp;
 use postroad_schemas::units::{Offset, Timestamp};
-use postroad_tests::oracle::{
-    OracleCell, OracleKey, OracleRecord, OracleRules, OracleShard, Verdict,
-};
 use serde_json::Value;
 
 /// Both contracts, by the names that the oracle knows them by.
-pub(crate) const CONTRACTS: [&str; 2] = ["parcel", "finance"];
+pub const CONTRACTS: [&str; 2] = ["parcel", "finance"];
 
 /// The contract of a name.
-pub(crate) fn contract(name: &str) -> Contract {
+pub fn contract(name: &str) -> Contract {
     name.parse().expect("it is one of the two")
 }
 
 /// The same rules, as the fold takes them.
-pub(crate) fn real_rules(rules: &OracleRules) -> Rules {
+pub fn real_rules(rules: &OracleRules) -> Rules {
     let hours = |hours: i64| u32::try_from(hours).expect("a setting in hours is small");
     Rules {
         decoder_version: DECODER_VERSION,
@@ -43,12 +42,12 @@ pub(crate) fn real_rules(rules: &OracleRules) -> Rules {
 }
 
 /// The address of rules: of their serialisation, as in the store.
-pub(crate) fn rules_id(rules: &Rules) -> RulesId {
+pub fn rules_id(rules: &Rules) -> RulesId {
     RulesId::of(&serde_json::to_vec(rules).expect("rules are plain data"))
 }
 
 /// The record as the source hands it over: a negative timestamp is none.
-pub(crate) fn real_record(record: &OracleRecord) -> Record<'_> {
+pub fn real_record(record: &OracleRecord) -> Record<'_> {
     Record {
         offset: Offset::new(record.offset),
         timestamp: record.timestamp_ms.filter(|ms| *ms >= 0).map(Timestamp::from_millis),
@@ -58,13 +57,13 @@ pub(crate) fn real_record(record: &OracleRecord) -> Record<'_> {
 
 /// What a broker can hold of a random log: one record an offset. (The logs also have records that
 /// come again, sometimes with another value.)
-pub(crate) fn once_each(log: Vec<OracleRecord>) -> Vec<OracleRecord> {
+pub fn once_each(log: Vec<OracleRecord>) -> Vec<OracleRecord> {
     let mut seen = BTreeSet::new();
     log.into_iter().filter(|record| seen.insert(record.offset)).collect()
 }
 
 /// What the fold did, as the oracle says it.
-pub(crate) fn verdict(step: Step) -> Verdict {
+pub fn verdict(step: Step) -> Verdict {
     match step {
         Step::Skipped => Verdict::Skipped,
         Step::Consumed { outcome, .. } => match outcome {
@@ -81,7 +80,7 @@ pub(crate) fn verdict(step: Step) -> Verdict {
 
 /// The verdict in what CONTRACT fixes. It does not say which field of a malformed value is at
 /// fault, nor in which order missing fields are named; for parcels both sides chose the table's.
-pub(crate) fn agreed(name: &str, verdict: Verdict) -> Verdict {
+pub fn agreed(name: &str, verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Rejected { reason, field } => {
             let free = match reason.as_str() {
@@ -100,7 +99,7 @@ fn oracle_key(key: &CellKey) -> OracleKey {
 }
 
 /// Measure by measure, by name: the order of a row is not trusted here.
-pub(crate) fn oracle_cell(cell: &Measures) -> OracleCell {
+pub fn oracle_cell(cell: &Measures) -> OracleCell {
     OracleCell {
         volume: cell.volume.into(),
         revenue_fen: cell.revenue.get(),
@@ -125,7 +124,7 @@ pub(crate) fn oracle_cell(cell: &Measures) -> OracleCell {
 }
 
 /// Cells as the oracle keeps them.
-pub(crate) fn oracle_cells<'a>(
+pub fn oracle_cells<'a>(
     cells: impl IntoIterator<Item = (&'a CellKey, &'a Measures)>,
 ) -> BTreeMap<OracleKey, OracleCell> {
     cells.into_iter().map(|(key, cell)| (oracle_key(key), oracle_cell(cell))).collect()
@@ -133,12 +132,7 @@ pub(crate) fn oracle_cells<'a>(
 
 /// Compares all that the oracle knows of a shard, and checks the shard's own invariants.
 #[track_caller]
-pub(crate) fn assert_same(
-    state: &ShardState,
-    oracle: &OracleShard,
-    log: &[OracleRecord],
-    case: &str,
-) {
+pub fn assert_same(state: &ShardState, oracle: &OracleShard, log: &[OracleRecord], case: &str) {
     state.check().unwrap_or_else(|violation| panic!("{case}: {violation}"));
     assert_eq!(oracle_cells(&state.cells), oracle.cells, "{case}: cells");
     let ledger = &state.ledger;

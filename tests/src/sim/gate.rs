@@ -1,0 +1,228 @@
+//! What stands between one process and the store. Every effect passes here: it is counted, it may be
+//! the last of its process, and it goes on when its process has ended.
+//!
+//! A write is sent off as a task of its own: whoever stops waiting for it does not take it back. So a
+//! put may land long after its process has given up, or has died.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    RenameOptions, Result,
+};
+
+use super::dice::Dice;
+use super::journal::Journal;
+use super::life::Life;
+use super::odds::{Crashes, Knob, MANNERS, Manner};
+use super::time::pass;
+
+/// What the gates of all processes share.
+#[derive(Clone)]
+pub(super) struct Gates {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) crashes: Knob<Crashes>,
+    pub(super) effects: Knob<u64>,
+    pub(super) dice: Dice,
+    pub(super) journal: Journal,
+}
+
+/// The gate of one process.
+#[derive(Clone)]
+pub(super) struct Gate {
+    gates: Gates,
+    life: Life,
+}
+
+impl Gates {
+    pub(super) fn gate(&self, life: &Life) -> Gate {
+        Gate { gates: self.clone(), life: life.clone() }
+    }
+
+    /// Whether this effect is the last of its process.
+    fn crash(&self) -> Option<Manner> {
+        let number = self.effects.get();
+        self.effects.set(number + 1);
+        match self.crashes.get() {
+            Crashes::Never => None,
+            Crashes::PerMille(odds) => {
+                self.dice.per_mille(odds).then(|| self.dice.pick(&MANNERS)).flatten()
+            }
+            Crashes::At(at, manner) => (at == number).then_some(manner),
+        }
+    }
+}
+
+impl Gate {
+    /// Lets a call through that has an effect.
+    async fn effect<T: Send + 'static>(
+        &self,
+        what: String,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        self.life.runs().await;
+        let crash = self.gates.crash();
+        let manner = crash.map(|manner| format!(", its last: {manner:?}")).unwrap_or_default();
+        self.gates.journal.step(format_args!("{}: {what}{manner}", self.life));
+        match crash {
+            None => {
+                let sent = tokio::spawn(call);
+                let answer = sent.await;
+                self.life.runs().await;
+                return answer.expect("an effect of the simulation does not panic");
+            }
+            Some(Manner::Before) => {}
+            Some(Manner::UnderWay) => {
+                let delay = self.gates.dice.millis(1..20_000);
+                tokio::spawn(async move {
+                    pass(delay).await;
+                    call.await;
+                });
+            }
+            Some(Manner::After) => {
+                tokio::spawn(call);
+            }
+        }
+        self.life.end();
+        std::future::pending().await
+    }
+
+    /// Lets a call through that only asks.
+    async fn question<T>(&self, what: String, call: impl Future<Output = T>) -> T {
+        self.life.runs().await;
+        let crash = self.gates.crash();
+        let last = if crash.is_some() { ", its last" } else { "" };
+        self.gates.journal.step(format_args!("{}: {what}{last}", self.life));
+        if crash.is_some() {
+            self.life.end();
+            std::future::pending::<()>().await;
+        }
+        let answer = call.await;
+        self.life.runs().await;
+        answer
+    }
+
+    fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.gates.store)
+    }
+
+    fn listing(
+        &self,
+        prefix: Option<&Path>,
+        offset: Option<&Path>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (gate, prefix, offset) = (self.clone(), prefix.cloned(), offset.cloned());
+        stream::once(async move {
+            let store = gate.store();
+            let listing = match &offset {
+                None => store.list(prefix.as_ref()),
+                Some(offset) => store.list_with_offset(prefix.as_ref(), offset),
+            };
+            let name = prefix.as_ref().map_or("", |prefix| prefix.as_ref());
+            let listed: Result<Vec<_>> =
+                gate.question(format!("list {name}"), listing.try_collect()).await;
+            Ok::<_, Error>(stream::iter(listed?.into_iter().map(Ok)))
+        })
+        .try_flatten()
+        .boxed()
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gate({})", self.life)
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Gate {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
+        let (store, to) = (self.store(), location.clone());
+        let verb = if opts.mode == PutMode::Create { "create" } else { "put" };
+        self.effect(format!("{verb} {location}"), async move {
+            store.put_opts(&to, payload, opts).await
+        })
+        .await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.store().put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let store = self.store();
+        self.question(format!("get {location}"), store.get_opts(location, options)).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let gate = self.clone();
+        let delete = move |location: Result<Path>| {
+            let gate = gate.clone();
+            async move {
+                let location = location?;
+                let (store, at) = (gate.store(), location.clone());
+                let delete = async move { store.delete(&at).await };
+                gate.effect(format!("delete {location}"), delete).await.map(|()| location)
+            }
+        };
+        locations.then(delete).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.listing(prefix, None)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.listing(prefix, Some(offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let name = prefix.map_or("", |prefix| prefix.as_ref());
+        let store = self.store();
+        self.question(format!("list {name}"), store.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let (store, source, target) = (self.store(), from.clone(), to.clone());
+        self.effect(format!("copy {from} to {to}"), async move {
+            store.copy_opts(&source, &target, options).await
+        })
+        .await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let (store, source, target) = (self.store(), from.clone(), to.clone());
+        self.effect(format!("rename {from} to {to}"), async move {
+            store.rename_opts(&source, &target, options).await
+        })
+        .await
+    }
+}

@@ -1,0 +1,10 @@
+//! Virtual time. The clock of a simulation is paused and jumps to the next thing that is due.
+
+use std::time::Duration;
+
+/// Lets simulated time pass: not a wait for anything.
+pub(super) async fn pass(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
