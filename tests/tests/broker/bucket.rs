@@ -21,12 +21,15 @@ use postroad_tests::wait::wait_until;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::bed::{Bed, Instance, SOON, Topic, arg, block_on, shared_cluster, timed};
+use crate::bed::{Bed, Instance, SOON, Topic, arg, block_on, lines_with, shared_cluster, timed};
 use crate::files::envelope;
 use crate::produce::{Producer, Stream};
 
 /// Nobody is asked for brokers by a backfill.
 const NO_BROKER: &str = "127.0.0.1:9";
+
+/// The newest timestamp in the files, year 2200, as producers have it.
+const NEWEST_MS: i64 = 7_258_118_400_000;
 
 fn shared_server() -> &'static Server {
     static SERVER: LazyLock<Server> = LazyLock::new(|| timed("S3 server", Server::start));
@@ -69,7 +72,7 @@ fn filled(name: &str, place: Place) -> (Bed, Vec<PathBuf>, OracleShards) {
             records.extend(log.into_iter().map(|record| Record {
                 partition,
                 offset: record.offset,
-                timestamp_ms: record.timestamp_ms,
+                timestamp_ms: Some(record.timestamp_ms.unwrap_or(1).clamp(1, NEWEST_MS)),
                 key: None,
                 value: record.value,
             }));
@@ -274,6 +277,36 @@ fn start_until_ready(bed: &Bed, name: &str) -> Instance {
         instance.readiness().is_some_and(|(status, _)| status == 200)
     });
     instance
+}
+
+/// A publisher that slept between its last question and a put, while another one published. The put
+/// must not be made good by the inspection, which comes every minute: it must not take effect.
+#[test]
+fn a_publisher_that_sleeps_before_a_put_replaces_nothing_newer() {
+    let cluster = shared_cluster();
+    let place = shared_server().place("sleeper");
+    let bed = Bed::new(cluster, "bucket-sleeper", &[("parcel", "parcel", 2)]).in_bucket(place);
+    let topic = &bed.topics[0].name;
+    let producer = Producer::new(cluster);
+    // The first publish puts some ten files; this is one of a later.
+    let sleeper = bed.start_armed(cluster, "sleeper", "before-rename:15:freeze");
+    let mut seed = 410;
+    wait_until(SOON, "the publisher sleeps", || {
+        producer.random(topic, 0, "parcel", seed, 20);
+        seed += 1;
+        lines_with(&sleeper.log(), "failpoint before-rename") == 1
+    });
+    let heir = bed.start(cluster, "heir");
+    producer.random(topic, 1, "parcel", seed, 100);
+    let expected = timed("bucket: the heir publishes", || bed.wait_for_oracle(cluster));
+    sleeper.process.signal(Signal::Cont);
+    wait_until(SOON, "the sleeper learns that it is not the publisher", || {
+        lines_with(&sleeper.log(), "another instance has made publish") > 0
+    });
+    bed.assert_tables(&expected);
+    sleeper.stop();
+    heir.stop();
+    bed.assert_tables(&expected);
 }
 
 /// Waits until one of the two instances publishes, and the other does not.
