@@ -44,15 +44,6 @@ pub enum What {
     Replayed(Replay, DecisionId),
 }
 
-impl What {
-    fn decision(&self) -> Option<DecisionId> {
-        match self {
-            Self::Rules(..) => None,
-            Self::Lost(_, id) | Self::Replayed(_, id) => Some(*id),
-        }
-    }
-}
-
 /// A state that the log has to make, at the boundary that it has reached.
 #[derive(Debug)]
 pub struct Target {
@@ -67,10 +58,18 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether its state is one from after a decision that was adopted at its very boundary.
-    fn lists(&self, decision: Option<DecisionId>) -> bool {
-        let listed = self.found.iter().flat_map(|found| &found.decisions);
-        decision.is_some_and(|decision| listed.into_iter().any(|adopted| adopted.id == decision))
+    /// Whether a change comes before its state. At its very boundary, other rules have judged nothing
+    /// yet, and a decision comes before it if it lists it.
+    fn comes_after(&self, change: &Change) -> bool {
+        let mut listed = self.found.iter().flat_map(|found| &found.decisions);
+        change.at < self.next
+            || change.at == self.next
+                && match change.what {
+                    What::Rules(..) => true,
+                    What::Lost(_, id) | What::Replayed(_, id) => {
+                        listed.any(|adopted| adopted.id == id)
+                    }
+                }
     }
 }
 
@@ -208,13 +207,9 @@ impl Refold {
         Ok(())
     }
 
-    /// Counts what the log does not deliver below a target as gaps, change by change, and obeys those
-    /// decisions at its very boundary that it lists.
+    /// Counts what the log does not deliver below a target as gaps, change by change.
     fn advance_to(&mut self, target: &Target) -> Result<(), Diverged> {
-        while self.changes.front().is_some_and(|change| {
-            change.at < target.next
-                || change.at == target.next && target.lists(change.what.decision())
-        }) {
+        while self.changes.front().is_some_and(|change| target.comes_after(change)) {
             self.cross()?;
         }
         self.shard.end_of_log(target.next).map(drop)

@@ -151,7 +151,9 @@ impl Bench<'_> {
                 let state = chain.segments.unseal(&anchor.state);
                 let state = state.map_err(|damage| Failure::new(Exit::Software, damage))?;
                 let next = state.ledger.next;
-                report.unread = Some(format!("[{first}, {next}) is not in the log any more"));
+                let low = log.low().unwrap_or(next);
+                let why = format!("[{first}, {next}) was not, since the log begins at {low}");
+                report.unread = Some(why);
                 (recorded.begin(state, rules, &anchor.decisions), index + 1)
             }
             Plan::Nothing => {
@@ -178,18 +180,19 @@ impl Bench<'_> {
         let done = tokio::task::spawn_blocking(move || job.run()).await;
         let done = done.map_err(|error| Failure::new(Exit::Software, error.to_string()))?;
         *repeats = done.repeats;
-        match done.proof? {
-            Ok(Proof { differences, reached, published }) => {
+        let changed = match done.proof {
+            Ok(Ok(Proof { differences, reached, published })) => {
                 report.proven = Some((begin, reached.max(begin)));
                 report.published = published;
                 report.differences.extend(differences);
                 report.differences.extend(done.of_replays);
+                return Ok(report);
             }
-            Err(diverged) => {
-                let read = "the one that was read".to_owned();
-                report.note("log", "content", diverged.to_string(), read);
-            }
-        }
+            Ok(Err(diverged)) => diverged.to_string(),
+            Err(LogError::File(error)) => error.to_string(),
+            Err(LogError::Kafka(error)) => return Err(error.into()),
+        };
+        report.note("log", "content", changed, "the one that was read".to_owned());
         Ok(report)
     }
 }
@@ -234,14 +237,13 @@ impl From<Failure> for Attempt {
     }
 }
 
-impl From<LogError> for Attempt {
-    fn from(error: LogError) -> Self {
+impl From<RereadError> for Attempt {
+    fn from(error: RereadError) -> Self {
         match &error {
-            LogError::Kafka(RereadError::OutOfRange { .. }) => {
+            RereadError::OutOfRange { .. } => {
                 Self::Again(Failure::from_error(Exit::TempFail, &error))
             }
-            LogError::Kafka(_) => Self::Failed(Failure::from_error(Exit::Unavailable, &error)),
-            LogError::File(_) => Self::Failed(Failure::from_error(Exit::DataErr, &error)),
+            _ => Self::Failed(Failure::from_error(Exit::Unavailable, &error)),
         }
     }
 }

@@ -3,16 +3,26 @@
 
 mod alter;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
+use postroad_aggregate::event::IdKey;
+use postroad_aggregate::replay::Proposal;
+use postroad_aggregate::shard::Record;
 use postroad_ingest::checkpoint::ShardId;
 use postroad_ingest::config::Config;
+use postroad_ingest::decisions::{self, Decision, Recorded, ReplayRecord};
 use postroad_ingest::verify::report::Report;
 use postroad_ingest::verify::{VerifyOptions, verify};
+use postroad_schemas::contract::Contract;
+use postroad_schemas::tables::Table;
+use postroad_schemas::units::{Offset, Timestamp};
 use postroad_tests::logs::{random_log, valid_event};
-use postroad_tests::mock::{Mock, PATIENCE, Site, config, rows};
+use postroad_tests::mock::{Mock, PATIENCE, Site, VALUE_BYTES_MAX, config, data_files, rows};
+use postroad_tests::oracle::OracleRecord;
 use postroad_tests::process::{Signal, postroad_binary};
 use postroad_tests::wait::wait_until;
 use rand::SeedableRng;
@@ -89,11 +99,12 @@ fn a_sound_store_is_proven() {
         assert_eq!(i64::try_from(shard.consumed).unwrap(), judged.consumed, "{}", shard.id);
         assert_eq!(shard.unread, None);
     }
-    assert_eq!(sound.tables.tables.len(), 7);
+    assert_eq!(sound.tables.tables.len(), Table::ALL.len());
     let repeats: Vec<_> = sound.repeats.iter().map(|topic| topic.one_in).collect();
     assert_eq!(repeats, [1, 1]);
     assert!(sound.repeats.iter().all(|topic| topic.ids > 0), "{:?}", sound.repeats);
     check_commands(&site);
+    alter::check_history(&|store| report(&mock, "verified", store), &site.store());
 }
 
 #[test]
@@ -209,6 +220,112 @@ fn tables_are_proven_although_their_checkpoints_are_collected() {
     let found = differences(&report(&mock, "slow", copy.root()));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("daily_rollups 2") && found[0].contains("volume"), "{found:?}");
+}
+
+/// Nearly everything has left the states for segments.
+#[test]
+fn what_is_sealed_is_proven_and_a_damaged_segment_is_named() {
+    let mock = Mock::start(&[(PARCELS, 2), (FINANCE, 2)]);
+    let site = Site::new(&mock.brokers(), "sealed", &TOPICS);
+    let text = fs::read_to_string(site.config()).unwrap();
+    site.configure(&format!("{text}\n[days]\nopen_days = 1\n"));
+    produce(&mock, 51, 150);
+    let mut postroad = site.run();
+    site.assert_published(&mock.judge());
+    produce(&mock, 52, 150);
+    site.assert_published(&mock.judge());
+    stop(&mut postroad);
+    let segments = data_files(&site.store().join("segments"));
+    assert!(segments.len() > 4, "{segments:?}");
+    let sound = report(&mock, "sealed", &site.store());
+    assert_eq!(differences(&sound), [""; 0]);
+    assert!(sound.shards.iter().all(|shard| shard.proven.unwrap().0.get() == 0));
+
+    let copy = Store::copy(&site.store());
+    let newest = data_files(&copy.root().join("segments/kafka/parcel.events/00001")).pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    let found = differences(&report(&mock, "sealed", copy.root()));
+    let named = |line: &String| {
+        line.contains("of parcel.events[1]: a segment is segments/kafka/parcel.events/00001/")
+    };
+    assert!(found.iter().any(named), "{found:#?}");
+}
+
+/// Records that had been too long count after all, by a decision that says what they add.
+#[test]
+fn a_replay_is_worked_out_again_and_one_that_adds_too_much_is_named() {
+    let mock = Mock::start(&[(PARCELS, 2), (FINANCE, 2)]);
+    let site = Site::new(&mock.brokers(), "replays", &TOPICS);
+    let wide = fs::read_to_string(site.config()).unwrap();
+    let longest = format!("value_bytes_max = {VALUE_BYTES_MAX}");
+    site.configure(&wide.replace(&longest, "value_bytes_max = 240"));
+    let mut rng = StdRng::seed_from_u64(9);
+    for partition in 0..2 {
+        for record in 0..60 {
+            let mut event = valid_event(&mut rng, "parcel", NOON_MS * 1000);
+            if record % 3 == 0 {
+                event.insert("note".to_owned(), "x".repeat(240).into());
+            }
+            let value = Value::Object(event).to_string();
+            mock.produce((PARCELS, partition), Some(NOON_MS), Some(value.as_bytes()));
+        }
+    }
+    mock.flush();
+    let mut postroad = site.run();
+    wait_until(PATIENCE, "everything is published", || {
+        let rows = rows(&site.store(), "ledger");
+        rows.iter().filter(|row| row["next_offset"] == "60").count() == 2
+    });
+    stop(&mut postroad);
+    let config = Config::parse(&wide, std::iter::empty()).unwrap();
+    for partition in 0..2_i32 {
+        let rules = Arc::new(config.rules.clone());
+        let log = mock.read().remove(&(PARCELS.to_owned(), partition)).unwrap();
+        let wanted = log.iter().filter(|record| record.value.as_ref().unwrap().len() > 240);
+        let wanted: BTreeSet<_> = wanted.map(|record| Offset::new(record.offset)).collect();
+        let mut proposal = Proposal::new(Contract::Parcel, rules, IdKey([1; 16]), wanted);
+        for OracleRecord { offset, timestamp_ms, value } in &log {
+            let timestamp = timestamp_ms.map(Timestamp::from_millis);
+            let value = value.as_deref();
+            proposal.find(&Record { offset: Offset::new(*offset), timestamp, value });
+        }
+        let mut replay = proposal.finish().replay;
+        assert!(replay.applied.len() > 5, "{:?}", replay.applied);
+        // The second decision adds one parcel too many.
+        replay.cells[0].1.volume += i64::from(partition);
+        let decision = Decision::Replay(ReplayRecord::new(&replay));
+        let decided_at = Timestamp::from_micros(1);
+        let reason = "the limit was too low".to_owned();
+        let recorded = Recorded { decision, reason, decided_at };
+        let store = postroad_ingest::store::Store::open_local(&site.store()).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let shard = ShardId::kafka(PARCELS, partition);
+        runtime.block_on(decisions::record(&store, &shard, &recorded)).unwrap();
+    }
+    site.configure(&wide);
+    let mut postroad = site.run();
+    let rejected =
+        || rows(&site.store(), "ledger").iter().filter(|row| row["rejected"] != "0").count();
+    wait_until(PATIENCE, "the decisions are adopted and published", || rejected() == 0);
+    stop(&mut postroad);
+
+    let found = report_of(&wide);
+    let lines = differences(&found);
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].starts_with("decision ") && lines[0].contains("volume is "), "{lines:#?}");
+    // A decision that is gone, or says something else than it did when it was adopted.
+    let copy = Store::copy(&site.store());
+    let decision = data_files(&copy.root().join("decisions/kafka/parcel.events/00000")).remove(0);
+    let text = fs::read_to_string(&decision).unwrap();
+    fs::write(&decision, text.replace("too low", "too high")).unwrap();
+    let found = differences(&report(&mock, "replays", copy.root()));
+    let named = |line: &String| {
+        line.starts_with("decisions parcel.events[0]: decision ")
+            && line.contains("not in the store")
+    };
+    assert!(found.iter().any(named), "{found:#?}");
 }
 
 /// Neither Kafka nor a group: the log of a backfill is its files.

@@ -1,14 +1,12 @@
 //! Altering a store by hand, as nobody should.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
-use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use postroad_aggregate::shard::ShardState;
 use postroad_ingest::checkpoint::envelope::{Envelope, Seq};
 use postroad_ingest::checkpoint::{ShardId, format};
@@ -89,6 +87,25 @@ impl Store {
         file.strip_prefix(&self.root).unwrap().to_str().unwrap().to_owned()
     }
 
+    /// The first object of the history of a kind: its place in the manifest, and its path.
+    fn history(&self, kind: &str) -> (String, PathBuf) {
+        let manifest = self.manifest();
+        let (place, entry) =
+            manifest.history.into_iter().find(|(place, _)| place.starts_with(kind)).unwrap();
+        (place, self.root.join(entry.key))
+    }
+
+    /// Rewrites an object of the history, and its hash in the manifest.
+    fn rewrite_history(&self, kind: &str, alter: impl FnOnce(&RecordBatch) -> RecordBatch) {
+        let (place, path) = self.history(kind);
+        let bytes = rewrite(&path, alter);
+        self.write_manifest(|manifest| {
+            let entry = manifest.history.get_mut(&place).unwrap();
+            entry.file_hash = format!("{:032x}", parquet_file::file_hash(&bytes));
+            entry.bytes = bytes.len() as u64;
+        });
+    }
+
     /// Rewrites the first file of a table, and if that is to be hidden, its hash in the manifest.
     pub(super) fn rewrite(
         &self,
@@ -97,12 +114,7 @@ impl Store {
         hidden: bool,
     ) {
         let path = self.file(table);
-        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
-        let schema = reader.schema().clone();
-        let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
-        let batch = concat_batches(&schema, &batches).unwrap();
-        let bytes = parquet_file::encode(&alter(&batch), 1).unwrap();
-        fs::write(&path, &bytes).unwrap();
+        let bytes = rewrite(&path, alter);
         if hidden {
             let (key, hash) = (self.key(&path), parquet_file::file_hash(&bytes));
             self.write_manifest(|manifest| {
@@ -110,6 +122,39 @@ impl Store {
             });
         }
     }
+}
+
+/// Rewrites a Parquet file, and returns its bytes.
+fn rewrite(path: &Path, alter: impl FnOnce(&RecordBatch) -> RecordBatch) -> Bytes {
+    let batch = parquet_file::decode(fs::read(path).unwrap().into()).unwrap();
+    let bytes = parquet_file::encode(&alter(&batch), 1).unwrap();
+    fs::write(path, &bytes).unwrap();
+    bytes
+}
+
+/// Alters what no log brings back: a restatement, and the final cells that are kept for whoever
+/// publishes next.
+pub(super) fn check_history(verify: &dyn Fn(&Path) -> Report, sound: &Path) {
+    let moved = |batch: &RecordBatch| add_one(batch, "volume_before");
+    check(
+        verify,
+        sound,
+        |store| store.rewrite("restatements", moved, true),
+        &[&["restatements ", "volume_before is ", ", expected "]],
+    );
+    let kept = |batch: &RecordBatch| add_one(batch, "scans");
+    check(
+        verify,
+        sound,
+        |store| store.rewrite_history("history/final_cells/", kept),
+        &[&["history/final_cells/business_month=", "scans is ", ", expected "]],
+    );
+    check(
+        verify,
+        sound,
+        |store| fs::remove_file(store.history("history/final_cells/").1).unwrap(),
+        &[&["history history/final_cells/", "file is missing"]],
+    );
 }
 
 fn with_column(batch: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
