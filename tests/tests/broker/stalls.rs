@@ -101,19 +101,19 @@ fn a_log_that_lost_records_stops_its_shard_and_no_other() {
 fn a_topic_recreated_under_a_running_instance_is_not_taken_for_the_old_one() {
     let cluster = shared_cluster();
     let topics = [("other", "parcel", 1), ("anew", "parcel", 2), ("fewer", "finance", 3)];
-    let bed = Bed::new(cluster, "anew", &topics);
+    let bed = Bed::new(cluster, "lives", &topics);
     let [other, anew, fewer] = &*bed.topics else { unreachable!("three were asked for") };
     let producer = Producer::new(cluster);
     for (topic, _, partitions) in topics {
-        let topic = format!("anew.{topic}");
+        let topic = format!("lives.{topic}");
         let contract = bed.topics.iter().find(|known| known.name == topic).expect("it is").contract;
         for partition in 0..partitions {
             producer.random(&topic, partition, contract, 130, 100);
         }
     }
     let instance = bed.start(cluster, "only");
-    let before = timed("anew: caught up before", || bed.wait_for_oracle(cluster));
-    timed("anew: made anew", || {
+    let before = timed("lives: caught up before", || bed.wait_for_oracle(cluster));
+    timed("lives: made anew", || {
         recreate(cluster, &anew.name, 2);
         recreate(cluster, &fewer.name, 2);
     });
@@ -124,7 +124,7 @@ fn a_topic_recreated_under_a_running_instance_is_not_taken_for_the_old_one() {
             producer.random(&topic.name, partition, topic.contract, 130, 250);
         }
     }
-    timed("anew: said", || {
+    timed("lives: said", || {
         for partition in 0..2 {
             wait_for_stall(&instance, (&anew.name, partition), "recreated");
             wait_for_stall(&instance, (&fewer.name, partition), "recreated");
@@ -133,8 +133,8 @@ fn a_topic_recreated_under_a_running_instance_is_not_taken_for_the_old_one() {
     producer.random(&other.name, 0, "parcel", 131, 100);
     let mut expected = before.clone();
     expected.extend(bed.expected(cluster).remove_entry(&(other.name.clone(), 0)));
-    timed("anew: the other topic goes on", || bed.wait_for(&expected));
-    timed("anew: the partition that is gone says so", || {
+    timed("lives: the other topic goes on", || bed.wait_for(&expected));
+    timed("lives: the partition that is gone says so", || {
         wait_until(SOON, "the ledger says that the partition is gone", || {
             Tables::read(&bed.store).is_ok_and(|tables| {
                 standing(&tables, &fewer.name, 2) == ("stalled", Some("partition_gone"))
