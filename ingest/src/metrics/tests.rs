@@ -9,7 +9,7 @@ use super::*;
 use crate::shards::stall::Stall;
 
 /// CONTRACT's pipeline metrics with their labels; the first group is there from the start.
-const FROM_THE_START: [(&str, &[&str]); 14] = [
+const FROM_THE_START: [(&str, &[&str]); 15] = [
     ("postroad_shards", &["state"]),
     ("postroad_rebalances_total", &[]),
     ("postroad_checkpoint_duration_seconds", &[]),
@@ -19,6 +19,7 @@ const FROM_THE_START: [(&str, &[&str]); 14] = [
     ("postroad_publish_last_success_timestamp_seconds", &[]),
     ("postroad_publisher", &[]),
     ("postroad_restatements_total", &[]),
+    ("postroad_restatements_unknown_total", &[]),
     ("postroad_queue_bytes", &[]),
     ("postroad_state_cells", &[]),
     ("postroad_dedupe_ids", &[]),
