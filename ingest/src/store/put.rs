@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::{PACE, Store, StoreError, failed};
 use crate::failpoint::Point;
+use crate::failpoint::Point;
 
 /// How a file is put in the place of the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,7 @@ impl Store {
                 .put(&scratch, content.into())
                 .await
                 .map_err(failed("writing", &scratch))?;
+            Point::BeforeRename.pass();
             self.objects.rename(&scratch, key).await.map_err(failed("replacing", key))?;
             return Ok(true);
         }
