@@ -10,7 +10,6 @@ use tokio::time::sleep;
 
 use super::{PACE, Store, StoreError, failed};
 use crate::failpoint::Point;
-use crate::failpoint::Point;
 
 /// How a file is put in the place of the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +94,6 @@ impl Store {
             self.objects.rename(&scratch, key).await.map_err(failed("replacing", key))?;
             return Ok(true);
         }
-        Point::BeforeRename.pass();
         Ok(matches!(self.put_if(key, content, mode).await?, Landed::Ours))
     }
 

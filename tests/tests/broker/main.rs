@@ -13,8 +13,6 @@ mod bed;
 mod bucket;
 mod decisions;
 mod disk;
-mod failpoints;
-mod fences;
 mod files;
 mod fold;
 mod group;
