@@ -34,8 +34,9 @@ const LIBRDKAFKA: [&str; 2] =
     ["ingest/src/source/kafka/queue.rs", "ingest/src/source/kafka/topic_id.rs"];
 
 /// Where a test may sleep: in the one pause of the harness, and under tokio's paused clock.
-const SLEEPERS: [&str; 3] = [
+const SLEEPERS: [&str; 4] = [
     "tests/src/wait.rs",
+    "tests/src/sim/time.rs",
     "tests/src/faulty_store.rs",
     "ingest/src/checkpoint/chain/tests/model.rs",
 ];
