@@ -62,7 +62,7 @@ pub fn worker_context(
 }
 
 /// What an instance is made of besides its configuration: real in production, simulated in the
-/// simulation, and the same [`Instance`] in between.
+/// simulation, and the same [`Instance`](super::Instance) in between.
 pub struct Parts {
     /// How shards are claimed, and in which store.
     pub claims: ClaimContext,
