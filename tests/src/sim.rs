@@ -2,9 +2,9 @@
 //! virtual time and on one thread. A seed decides everything, so a failure can be looked at again.
 //!
 //! What is real: `run::Instance` with its lifecycle, claims, workers, chains and publisher. What is
-//! simulated: [the log](log), [the group](group), [the poll thread](consumer), [the brokers'
-//! answers](cluster), the store ([`crate::faulty_store`] behind one [gate] a process), clocks and
-//! [death](life). The [witness] sees every effect that lands and checks it against the promises.
+//! simulated, each in a file of its name: the `log`, the `group`, the poll thread (`consumer`), the
+//! brokers' answers (`cluster`), the store ([`crate::faulty_store`] behind one `gate` a process), clocks
+//! and death (`life`). The `witness` sees every effect that lands and checks it against the promises.
 
 mod cluster;
 mod consumer;
