@@ -83,7 +83,8 @@ fn a_put_that_comes_too_late_is_fenced_and_changes_nothing() {
 #[test]
 fn a_publisher_that_wakes_up_late_does_no_lasting_harm() {
     let cluster = shared_cluster();
-    for (number, point) in ["before-manifest", "after-manifest", "before-replace"].iter().enumerate()
+    for (number, point) in
+        ["before-manifest", "after-manifest", "before-replace"].iter().enumerate()
     {
         let name = format!("late-{point}");
         let mut bed = Bed::new(cluster, &name, &[("parcel", "parcel", 1)]);
@@ -120,7 +121,8 @@ fn a_stop_in_the_middle_of_a_flush_ends_it_first() {
     let bed = Bed::new(cluster, "mid-flush", &[("parcel", "parcel", 1)]);
     let topic = bed.topics[0].name.clone();
     let producer = Producer::new(cluster);
-    for (number, point) in ["mid-freeze", "before-checkpoint", "before-replace"].iter().enumerate() {
+    for (number, point) in ["mid-freeze", "before-checkpoint", "before-replace"].iter().enumerate()
+    {
         let instance = bed.start_armed(cluster, "only", &format!("{point}:1:freeze"));
         producer.random(&topic, 0, "parcel", 630 + number as u64, 100);
         wait_frozen(&instance, point);
