@@ -216,7 +216,7 @@ impl ClaimContext {
             closed.decisions.iter().any(|adopted| adopted.id == found.id)
         };
         let restart = |found: &decisions::Found| match found.recorded.decision {
-            Decision::Restart { from } => Some(from),
+            Decision::Restart { from, .. } => Some(from),
             _ => None,
         };
         Ok(decisions.iter().filter(adopted).rev().find_map(restart))
