@@ -145,7 +145,7 @@ impl Instance {
     pub(super) fn ask_for_partitions(&self) {
         let topics: Vec<String> = self.claims.topics.keys().cloned().collect();
         let cluster = Arc::clone(&self.claims.cluster);
-        let publisher = self.publisher.partitions();
+        let counts = self.publisher.partitions();
         let (claims, published) = (self.claims.clone(), self.partitions_published());
         let status = self.shown.status.clone();
         ask(&self.asking_for_partitions, async move {
@@ -165,7 +165,7 @@ impl Instance {
                 }
                 view.gone = gone;
             });
-            publisher.send_replace(partitions);
+            counts.send_replace(partitions);
         });
     }
 

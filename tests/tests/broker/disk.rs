@@ -36,13 +36,10 @@ fn a_store_that_is_full_or_read_only_is_waited_for() {
         for fault in ["full", "read-only"] {
             let stream = Stream::start(cluster, &topic, "parcel", 2, 701);
             stream.wait_for(50);
-            let filler = match fault {
-                "full" => Some(disk.fill()),
-                _ => {
-                    disk.set_read_only(true);
-                    None
-                }
-            };
+            let filler = (fault == "full").then(|| disk.fill());
+            if filler.is_none() {
+                disk.set_read_only(true);
+            }
             timed(&format!("full: {fault}, said"), || wait_for_failing_store(&instance));
             stream.wait_for(300);
             match filler {
@@ -163,7 +160,9 @@ fn bytes_that_rot_are_noticed_and_cost_nothing_while_anything_is_whole() {
     let all = objects(&bed, &topic, 0);
     let copies: Vec<Vec<u8>> =
         all.iter().map(|path| fs::read(path).expect("it is there")).collect();
-    all.iter().for_each(|path| flip(path, 1));
+    for path in &all {
+        flip(path, 1);
+    }
     let instance = bed.start(cluster, "only");
     timed("rot: stalled", || wait_for_stall(&instance, (&topic, 0), "unreadable"));
     instance.stop();
