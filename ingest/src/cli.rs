@@ -23,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 use crate::backfill::{BackfillOptions, Summary, backfill};
 use crate::config::{Config, DeadLettersConfig, Fault, load_codebook};
 use crate::demo::{DemoOptions, demo};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, is_guarded};
 use crate::publish::PublishSettings;
 use crate::run::{Shown, run};
 use crate::simulate::{SimulateOptions, Sink, simulate};
@@ -439,6 +439,9 @@ fn start_logging(cli: &Cli) {
 /// place is shown.
 fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
+        if is_guarded() {
+            return;
+        }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         eprintln!("postroad: a defect at {place} ended the process; please report it");
         std::process::exit(i32::from(Exit::Software as u8));

@@ -1,6 +1,8 @@
 //! What to do about an error, and what a command that failed says and returns.
 
+use std::cell::Cell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What whoever meets an error should do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +100,24 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     without_xml(&line).replace('\n', " ")
 }
 
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets a library loose on bytes that may be anything: a panic of it is `None`. Every other panic ends
+/// the process.
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    GUARDED.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(false);
+    outcome.ok()
+}
+
+/// Whether this thread is inside [`guarded`].
+pub fn is_guarded() -> bool {
+    GUARDED.get()
+}
+
 /// Object stores answer in XML that repeats the request, key ids and signature included. Its code
 /// says enough.
 fn without_xml(line: &str) -> String {
@@ -117,6 +137,16 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("PUT k: 403 Forbidden: {0}, at last")]
     struct Refused(&'static str);
+
+    #[test]
+    fn a_guarded_panic_is_an_answer() {
+        assert_eq!(guarded(|| 7), Some(7));
+        assert_eq!(
+            guarded(|| -> u8 { unreachable!("a decoder met what it never expected") }),
+            None
+        );
+        assert!(!is_guarded());
+    }
 
     #[test]
     fn of_an_object_stores_answer_only_the_code_is_shown() {

@@ -102,6 +102,31 @@ pub async fn put(store: &Store, id: &ShardId, segments: &[Encoded]) -> Result<()
     Ok(())
 }
 
+/// The keys of the segments that a state lists and the store does not hold: nobody goes on from such
+/// a state, whose old days are lost.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn missing(
+    store: &Store,
+    id: &ShardId,
+    listed: &[Segment],
+) -> Result<Vec<Path>, StoreError> {
+    if listed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let there = all(store, id).await?;
+    Ok(listed.iter().map(|segment| key(id, segment)).filter(|key| !there.contains(key)).collect())
+}
+
+/// The keys of all segments of a shard.
+async fn all(store: &Store, id: &ShardId) -> Result<BTreeSet<Path>, StoreError> {
+    let folder = folder(id);
+    let listing = store.objects().list(Some(&folder));
+    let found: Vec<_> = listing.try_collect().await.map_err(failed("listing", &folder))?;
+    Ok(found.into_iter().map(|object| object.location).collect())
+}
+
 /// Reads a segment.
 ///
 /// # Errors
@@ -226,12 +251,9 @@ pub async fn collect(
     listed: &[Segment],
 ) -> Result<usize, CollectError> {
     let listed: BTreeSet<Path> = listed.iter().map(|segment| key(id, segment)).collect();
-    let folder = folder(id);
-    let listing = store.objects().list(Some(&folder));
-    let found: Vec<_> = listing.try_collect().await.map_err(failed("listing", &folder))?;
-    let mut unlisted: BTreeSet<Path> = found
+    let mut unlisted: BTreeSet<Path> = all(store, id)
+        .await?
         .into_iter()
-        .map(|object| object.location)
         .filter(|key| epoch_of(key).is_some_and(|epoch| epoch <= tip.epoch().get()))
         .filter(|key| !listed.contains(key))
         .collect();

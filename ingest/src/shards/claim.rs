@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use object_store::path::Path;
 use postroad_aggregate::event::IdKey;
 use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_aggregate::shard::{Shard, ShardState};
@@ -160,7 +161,11 @@ impl ClaimContext {
             return Ok(None);
         }
         let (contract, _) = self.topics[&*id.topic];
-        if let Err(stall) = check_continues(&checkpoint, contract, topic_id, range) {
+        let continues = match segments::missing(&self.store, &id, &checkpoint.state.sealed).await? {
+            missing if !missing.is_empty() => Err(missing_segments(&missing)),
+            _ => check_continues(&checkpoint, contract, topic_id, range),
+        };
+        if let Err(stall) = continues {
             checkpoint.phase = stall.phase();
             self.write_stall(checkpoint, newest.as_ref()).await;
             return Err(ClaimError::Stalled(stall));
@@ -334,6 +339,16 @@ impl Claimed {
 
 fn complain(shard: impl std::fmt::Display, error: &dyn std::error::Error) {
     warn!(%shard, error = %chain(error), "the ledger does not show the stall");
+}
+
+/// Old days of a shard are gone from the store.
+fn missing_segments(keys: &[Path]) -> Stall {
+    let first = keys.first().map(ToString::to_string).unwrap_or_default();
+    Stall::Unreadable(format!(
+        "{} of the segments that its checkpoint lists are gone, {first} among them; restore the \
+         folder segments from a copy of the store",
+        keys.len()
+    ))
 }
 
 /// Whether the log still is the one that was read, and holds what follows: `low ≤ next ≤ high`.

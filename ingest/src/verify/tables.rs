@@ -17,7 +17,7 @@ use super::pinned::{Pinned, table_of};
 use crate::checkpoint::ShardId;
 use crate::publish::draft::{Draft, DraftInput, Loaded, draft, merge, month_of};
 use crate::publish::manifest::{HISTORY_SINCE, Manifest};
-use crate::publish::parquet_file::decode;
+use crate::publish::parquet_file::{decode, decode_untrusted};
 use crate::publish::restatements::Before;
 use crate::publish::{PublishError, PublishSettings, history, rows};
 
@@ -64,7 +64,7 @@ pub(super) fn compare_tables(
         let Some(found) = pinned.files.get(key) else { continue };
         let report = tables.entry(table.to_owned()).or_default();
         report.files += 1;
-        match (decode(found.clone()), decode(expected.clone())) {
+        match (decode_untrusted(found.clone()), decode(expected.clone())) {
             (Ok(found), Ok(expected)) => {
                 report.rows += found.num_rows();
                 differences.extend(compare_batches(table, &found, &expected));
@@ -122,7 +122,7 @@ fn draft_again(
     for month in months {
         let place = history::restatements_place(month);
         let kept = manifest.history.get(&place).and_then(|entry| pinned.files.get(&entry.key));
-        match kept.map(|bytes| decode(bytes.clone())) {
+        match kept.map(|bytes| decode_untrusted(bytes.clone())) {
             Some(Ok(batch)) => {
                 restatements.insert(month, rows::read_restatements(&batch).unwrap_or_default());
             }
@@ -142,7 +142,8 @@ fn compare_final_cells(pinned: &Pinned, drafted: &Draft) -> Vec<Difference> {
         let kept = pinned.manifest.history.get(place);
         let Some(found) = kept.and_then(|entry| pinned.files.get(&entry.key)) else { continue };
         let cells = |bytes: &Bytes| {
-            let cells = decode(bytes.clone()).ok().as_ref().and_then(rows::read_daily_rollups);
+            let cells =
+                decode_untrusted(bytes.clone()).ok().as_ref().and_then(rows::read_daily_rollups);
             cells.map(|cells| cells.into_iter().collect::<BTreeMap<_, _>>())
         };
         let Some(expected) = cells(expected) else { continue };

@@ -74,32 +74,40 @@ fn a_store_that_is_full_or_read_only_is_waited_for() {
     });
 }
 
+/// What an instance holds in memory is written again; what was sealed is gone, and says so.
 #[test]
-fn a_store_deleted_under_a_running_instance_is_written_again_from_what_it_holds() {
+fn a_store_deleted_under_a_running_instance_is_written_again_unless_old_days_are_lost() {
     let cluster = shared_cluster();
-    let bed = Bed::new(cluster, "deleted", &[("parcel", "parcel", 2)]);
-    let topic = bed.topics[0].name.clone();
-    let producer = Producer::new(cluster);
-    let instance = bed.start(cluster, "only");
-    let produce = |seed| {
-        for partition in 0..2 {
-            producer.random(&topic, partition, "parcel", seed, 100);
+    for is_sealed in [false, true] {
+        let name = if is_sealed { "deleted-sealed" } else { "deleted" };
+        let mut bed = Bed::new(cluster, name, &[("parcel", "parcel", 1)]);
+        bed.open_days = if is_sealed { 1 } else { 36_500 };
+        let topic = bed.topics[0].name.clone();
+        let producer = Producer::new(cluster);
+        let instance = bed.start(cluster, "only");
+        producer.random(&topic, 0, "parcel", 710, 100);
+        timed(&format!("{name}: caught up before"), || bed.wait_for_oracle(cluster));
+        assert_eq!(bed.store.join("segments").exists(), is_sealed);
+        fs::remove_dir_all(&bed.store).expect("it is there");
+        producer.random(&topic, 0, "parcel", 711, 100);
+        if is_sealed {
+            wait_for_stall(&instance, (&topic, 0), "unreadable");
+            let said = "of the segments that its checkpoint lists are gone";
+            assert_eq!(lines_with(&instance.log(), said), 1, "{}", instance.log());
+            instance.stop();
+            continue;
         }
-    };
-    produce(710);
-    timed("deleted: caught up before", || bed.wait_for_oracle(cluster));
-    fs::remove_dir_all(&bed.store).expect("it is there");
-    produce(711);
-    timed("deleted: caught up", || bed.wait_for_oracle(cluster));
-    let removed = "the object before it was removed";
-    assert!(lines_with(&instance.log(), removed) > 0, "{}", instance.log());
-    instance.stop();
-    bed.assert_tables(&bed.expected(cluster));
-    let instance = bed.start(cluster, "only");
-    produce(712);
-    let expected = timed("deleted: started again", || bed.wait_for_oracle(cluster));
-    instance.stop();
-    bed.assert_tables(&expected);
+        timed(&format!("{name}: caught up"), || bed.wait_for_oracle(cluster));
+        let removed = "the object before it was removed";
+        assert!(lines_with(&instance.log(), removed) > 0, "{}", instance.log());
+        instance.stop();
+        bed.assert_tables(&bed.expected(cluster));
+        let instance = bed.start(cluster, "only");
+        producer.random(&topic, 0, "parcel", 712, 100);
+        let expected = timed(&format!("{name}: started again"), || bed.wait_for_oracle(cluster));
+        instance.stop();
+        bed.assert_tables(&expected);
+    }
 }
 
 fn walk(folder: &Path) -> Vec<PathBuf> {

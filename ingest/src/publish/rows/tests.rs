@@ -186,3 +186,23 @@ fn restatements_are_read_back_as_they_were_written() {
     let none = crate::publish::parquet_file::decode(file).expect("a file of ours");
     assert_eq!(read_restatements(&none), Some(Vec::new()));
 }
+
+/// The decoder was not made for such files: it panics on some, which must not end a verification.
+#[test]
+fn a_file_with_a_flipped_bit_is_read_or_refused() {
+    let row = std::array::from_fn(|index| i128::try_from(index).expect("small"));
+    let measures = Measures::from_array(&row).expect("counts");
+    let cells = vec![(key(210_100), measures), (key(210_200), measures)];
+    let written: Vec<_> = cells.iter().map(|(key, measures)| (key, measures)).collect();
+    let rows = daily_rollups(&written, &Codebook::liaoning(), &Horizon::default()).expect("rows");
+    let file = crate::publish::parquet_file::encode(&rows, 1).expect("a batch of ours");
+    // Some of them: each takes a millisecond, and more where the decoder panics.
+    let places: Vec<_> = (0..file.len()).step_by(3).collect();
+    let refused = places.iter().filter(|at| {
+        let mut damaged = file.to_vec();
+        damaged[**at] ^= 1 << (**at % 8);
+        crate::publish::parquet_file::decode_untrusted(damaged.into()).is_err()
+    });
+    let refused = refused.count();
+    assert!(refused > 0 && refused < places.len(), "{refused} of {}", places.len());
+}
