@@ -192,7 +192,7 @@ fn restatements_are_read_back_as_they_were_written() {
 fn a_file_with_a_flipped_bit_is_read_or_refused() {
     let row = std::array::from_fn(|index| i128::try_from(index).expect("small"));
     let measures = Measures::from_array(&row).expect("counts");
-    let cells = vec![(key(210_100), measures), (key(210_200), measures)];
+    let cells = [(key(210_100), measures), (key(210_200), measures)];
     let written: Vec<_> = cells.iter().map(|(key, measures)| (key, measures)).collect();
     let rows = daily_rollups(&written, &Codebook::liaoning(), &Horizon::default()).expect("rows");
     let file = crate::publish::parquet_file::encode(&rows, 1).expect("a batch of ours");
