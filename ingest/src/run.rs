@@ -132,8 +132,8 @@ enum Stopping {
 
 /// Answers of tasks, by shard and generation.
 type Answer = (TopicPartition, Generation, Event);
-/// A claim that was put off.
-type ClaimDue = (TopicPartition, Generation);
+/// A claim that was put off, and its number.
+type ClaimDue = (TopicPartition, Generation, u64);
 
 /// The loop and what it steers.
 pub struct Instance {
@@ -247,9 +247,7 @@ impl Instance {
                 Some(event) = self.source_events.recv() => self.on_source(event)?,
                 Some(event) = self.worker_events.recv() => self.on_worker(event)?,
                 Some(answer) = self.answers.1.recv() => self.on_answer(answer),
-                Some((tp, generation)) = self.claims_due.1.recv() => {
-                    self.claim(tp, generation, Duration::ZERO);
-                }
+                Some(due) = self.claims_due.1.recv() => self.claim_due(due),
                 Some(keys) = self.decisions.1.recv() => self.on_decisions(keys),
                 _ = checkpoint.tick() => self.freeze_all(),
                 _ = idle.tick() => self.ask_for_log_ends(),
@@ -317,6 +315,7 @@ impl Instance {
 
     fn on_answer(&mut self, (tp, generation, event): Answer) {
         let (tp, metrics) = (&tp, &self.shown.metrics);
+        let awaited = self.lifecycle.awaits_put(tp, generation);
         match &event {
             Event::Claimed(claimed) => log_loaded(&claimed.shard),
             Event::ClaimStalled(stall) => self.log_stall(tp, stall),
@@ -325,6 +324,8 @@ impl Instance {
                 metrics.count_checkpoint("committed");
                 metrics.checkpoint_last_success.set(now().as_seconds_f64());
             }
+            // By what was put in its place meanwhile, by this instance or by whoever owns it now.
+            Event::Fenced(_) if !awaited => {}
             Event::Fenced(by) => {
                 metrics.count_checkpoint("fenced");
                 metrics.fenced.inc();

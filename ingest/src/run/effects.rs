@@ -11,7 +11,7 @@ use postroad_schemas::units::Timestamp;
 use tokio::time::sleep;
 use tracing::error;
 
-use super::Instance;
+use super::{ClaimDue, Instance};
 use crate::checkpoint::Source;
 use crate::decisions;
 use crate::error::chain;
@@ -30,7 +30,14 @@ pub(super) fn say_stalled(tp: &TopicPartition, stall: &Stall) {
 impl Instance {
     pub(super) fn perform(&mut self, tp: &TopicPartition, generation: Generation, effect: Effect) {
         match effect {
-            Effect::Claim(after) => self.claim(tp.clone(), generation, after),
+            Effect::Claim => self.claim(tp.clone(), generation),
+            Effect::ClaimLater { number, after } => {
+                let (tp, due) = (tp.clone(), self.claims_due.0.clone());
+                tokio::spawn(async move {
+                    sleep(after).await;
+                    let _ = due.send((tp, generation, number));
+                });
+            }
             Effect::Load(shard) => {
                 let offset = shard.resume_from.get();
                 let tp = tp.clone();
@@ -60,19 +67,14 @@ impl Instance {
         }
     }
 
-    /// Claims a shard, now or after a while, if it is still this instance's by then.
-    pub(super) fn claim(&self, tp: TopicPartition, generation: Generation, after: Duration) {
-        if !after.is_zero() {
-            let due = self.claims_due.0.clone();
-            tokio::spawn(async move {
-                sleep(after).await;
-                let _ = due.send((tp, generation));
-            });
-            return;
+    /// Makes a claim that was put off, unless it is not wanted any more.
+    pub(super) fn claim_due(&mut self, (tp, generation, number): ClaimDue) {
+        if self.lifecycle.begin_claim(&tp, generation, number) {
+            self.claim(tp, generation);
         }
-        if !self.lifecycle.awaits_claim(&tp, generation) {
-            return;
-        }
+    }
+
+    fn claim(&self, tp: TopicPartition, generation: Generation) {
         let (claims, writers) = (self.claims.clone(), self.writers.clone());
         self.answer(tp.clone(), generation, Duration::ZERO, async move {
             match claims.claim(tp).await {
@@ -192,13 +194,15 @@ impl Instance {
         });
     }
 
-    /// Has the shards of decisions that were not there before claimed anew, which adopts them.
+    /// Has the shards of decisions that were not there before claimed anew, which adopts them: once for
+    /// all that are new, since a claim adopts every one.
     pub(super) fn on_decisions(&mut self, keys: Vec<Path>) {
-        for key in keys {
-            let Some(tp) = decisions::partition_of(&key) else { continue };
-            if self.decisions_seen.insert(key)
-                && let Some(generation) = self.lifecycle.generation(&tp)
-            {
+        let new = keys.into_iter().filter_map(|key| {
+            let tp = decisions::partition_of(&key)?;
+            self.decisions_seen.insert(key).then_some(tp)
+        });
+        for tp in new.collect::<BTreeSet<_>>() {
+            if let Some(generation) = self.lifecycle.generation(&tp) {
                 self.step(&tp, generation, Event::Decided);
             }
         }

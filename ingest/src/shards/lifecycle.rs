@@ -92,8 +92,15 @@ pub struct Frozen {
 /// Something to be done for a shard.
 #[derive(Debug)]
 pub enum Effect {
-    /// Claim it, after a while.
-    Claim(Duration),
+    /// Claim it.
+    Claim,
+    /// Claim it after a while, if [`Lifecycle::begin_claim`] still says so by then.
+    ClaimLater {
+        /// Which claim of its generation.
+        number: u64,
+        /// How long to wait.
+        after: Duration,
+    },
     /// Give it to its worker, then read from where it resumes.
     Load(Box<ClaimedShard>),
     /// Write the next object of its chain, after a while.
@@ -150,8 +157,28 @@ struct Owned {
     generation: Generation,
     failures: u32,
     state: State,
+    claim: Claim,
+    /// How many claims were put off so far.
+    claims_put_off: u64,
     /// The life that is read, or was read last.
     read: Option<ShardId>,
+}
+
+/// The claim that a shard needs before it can go on. There is one at a time: the second of two that
+/// succeed would fence the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// It needs none: it is being read, or waits for a decision.
+    None,
+    /// The poll thread has to say first that it stopped reading.
+    AfterSignal,
+    /// It was put off; those with other numbers were put off before, and are not made any more.
+    PutOff(u64),
+    /// It is being made.
+    UnderWay {
+        /// Whether something was decided meanwhile, which it may not have seen.
+        decided: bool,
+    },
 }
 
 /// A shard that is due for a checkpoint, and where that will stand.
@@ -198,9 +225,9 @@ impl Lifecycle {
         event: Event,
     ) -> Vec<Effect> {
         if matches!(event, Event::Granted) {
-            let state = State::Loading { failure: None };
-            self.shards.insert(tp.clone(), Owned { generation, failures: 0, state, read: None });
-            return vec![Effect::Claim(Duration::ZERO)];
+            let (owned, effects) = Owned::granted(generation);
+            self.shards.insert(tp.clone(), owned);
+            return effects;
         }
         let Some(owned) = self.shards.get_mut(tp).filter(|owned| owned.generation == generation)
         else {
@@ -213,11 +240,29 @@ impl Lifecycle {
         owned.step(event)
     }
 
-    /// Whether a claim that was put off may still be made: a claim by somebody who no longer owns the
-    /// shard would fence the one who does.
-    pub fn awaits_claim(&self, tp: &TopicPartition, generation: Generation) -> bool {
-        self.shards.get(tp).is_some_and(|owned| {
-            owned.generation == generation && !matches!(owned.state, State::Running { .. })
+    /// Whether a claim that was put off is still to be made, which begins it: a claim by somebody who no
+    /// longer owns the shard would fence the one who does.
+    pub fn begin_claim(
+        &mut self,
+        tp: &TopicPartition,
+        generation: Generation,
+        number: u64,
+    ) -> bool {
+        let owned = self.shards.get_mut(tp).filter(|owned| owned.generation == generation);
+        let Some(owned) = owned.filter(|owned| owned.claim == Claim::PutOff(number)) else {
+            return false;
+        };
+        owned.claim = Claim::UnderWay { decided: false };
+        true
+    }
+
+    /// Whether the answer to a put of this generation is waited for. What comes after the state was
+    /// dropped says nothing of whoever owns the shard now.
+    pub fn awaits_put(&self, tp: &TopicPartition, generation: Generation) -> bool {
+        let owned = self.shards.get(tp).filter(|owned| owned.generation == generation);
+        owned.is_some_and(|owned| {
+            let State::Running { writing, .. } = &owned.state else { return false };
+            matches!(writing, Writing::Putting(_) | Writing::Unresolved { .. })
         })
     }
 
@@ -270,15 +315,53 @@ impl Lifecycle {
 }
 
 impl Owned {
+    /// A shard that the group gave, and what to do first.
+    fn granted(generation: Generation) -> (Self, Vec<Effect>) {
+        let state = State::Loading { failure: None };
+        let claim = Claim::UnderWay { decided: false };
+        let owned = Self { generation, failures: 0, state, claim, claims_put_off: 0, read: None };
+        (owned, vec![Effect::Claim])
+    }
+
     fn step(&mut self, event: Event) -> Vec<Effect> {
         match event {
             Event::Granted | Event::Revoked => Vec::new(),
             Event::Signal { next, signal } => self.signal(next, &signal),
-            // A claim that was made for a state which is over is void: the put fences nobody but us.
-            Event::Claimed(_) | Event::ClaimFailed(_) | Event::ClaimStalled(_)
-                if matches!(self.state, State::Running { .. }) =>
-            {
-                Vec::new()
+            Event::Claimed(_) | Event::ClaimFailed(_) | Event::ClaimStalled(_) => {
+                // What was not asked for is void: such a put fences nobody but us.
+                let Claim::UnderWay { decided } = self.claim else { return Vec::new() };
+                self.claim = Claim::None;
+                self.claim_answered(event, decided)
+            }
+            Event::Diverged(diverged) => {
+                let stall = Stall::Diverged(diverged);
+                self.state = State::Stalled(stall.clone());
+                let mut effects = self.stop_reading();
+                effects.push(Effect::RecordStall(stall));
+                effects
+            }
+            Event::Frozen(_)
+            | Event::Committed(_)
+            | Event::Unresolved { .. }
+            | Event::Unconfirmed(_)
+            | Event::SegmentsFailed { .. } => self.checkpoint(event),
+            Event::Decided => self.decided(),
+            Event::Fenced(_) | Event::Recreated => {
+                // Its own stall, written into the chain, fences a put that was under way.
+                let State::Running { .. } = self.state else { return Vec::new() };
+                self.failures += 1;
+                self.state = State::Loading { failure: None };
+                self.stop_reading()
+            }
+        }
+    }
+
+    /// What comes of a claim; `decided` says that it may not have seen everything that was decided.
+    fn claim_answered(&mut self, event: Event, decided: bool) -> Vec<Effect> {
+        match event {
+            Event::Claimed(_) if decided => {
+                self.state = State::Loading { failure: None };
+                self.claim_now()
             }
             Event::Claimed(claimed) => {
                 let Claimed { shard, tip } = *claimed;
@@ -287,62 +370,70 @@ impl Owned {
                 self.state = State::Running { shard: id, writing: Writing::Nothing(tip) };
                 vec![Effect::Load(shard)]
             }
+            Event::ClaimStalled(stall) => {
+                self.state = State::Stalled(stall);
+                if decided { self.claim_now() } else { self.claim_later(STALLED_RETRY) }
+            }
             Event::ClaimFailed(failure) => {
                 self.failures += 1;
                 self.state = State::Loading { failure: Some(failure) };
-                vec![Effect::Claim(backoff(self.failures))]
+                self.claim_later(backoff(self.failures))
             }
-            Event::ClaimStalled(stall) => {
-                self.state = State::Stalled(stall);
-                vec![Effect::Claim(STALLED_RETRY)]
-            }
-            Event::Diverged(diverged) => {
-                let stall = Stall::Diverged(diverged);
-                self.state = State::Stalled(stall.clone());
-                vec![Effect::Drop, Effect::Unassign, Effect::RecordStall(stall)]
-            }
-            Event::Frozen(_)
-            | Event::Committed(_)
-            | Event::Unresolved { .. }
-            | Event::Unconfirmed(_)
-            | Event::SegmentsFailed { .. } => self.checkpoint(event),
-            Event::Decided => self.claim_anew(),
-            // Its own stall, written into the chain, fences a put that was under way.
-            Event::Fenced(_) | Event::Recreated if matches!(self.state, State::Stalled(_)) => {
-                Vec::new()
-            }
-            Event::Fenced(_) | Event::Recreated => {
-                self.failures += 1;
-                self.state = State::Loading { failure: None };
-                vec![Effect::Drop, Effect::Unassign]
-            }
+            _ => Vec::new(),
         }
+    }
+
+    fn claim_now(&mut self) -> Vec<Effect> {
+        self.claim = Claim::UnderWay { decided: false };
+        vec![Effect::Claim]
+    }
+
+    /// Puts a claim off; one that was put off before is not made any more.
+    fn claim_later(&mut self, after: Duration) -> Vec<Effect> {
+        self.claims_put_off += 1;
+        let number = self.claims_put_off;
+        self.claim = Claim::PutOff(number);
+        vec![Effect::ClaimLater { number, after }]
+    }
+
+    /// Nobody is to have it any more; the poll thread says when it is so.
+    fn stop_reading(&mut self) -> Vec<Effect> {
+        self.claim = Claim::AfterSignal;
+        vec![Effect::Drop, Effect::Unassign]
     }
 
     /// Reading ended, though the partition is still ours.
     fn signal(&mut self, next: Generation, signal: &Signal) -> Vec<Effect> {
         self.generation = next;
         if matches!(self.state, State::Stalled(_)) {
+            self.claim = Claim::None;
             return vec![Effect::Drop];
         }
         self.failures += 1;
         let failure = (*signal != Signal::Requested).then(|| signal.to_string());
         self.state = State::Loading { failure };
-        vec![Effect::Drop, Effect::Claim(backoff(self.failures))]
+        let mut effects = self.claim_later(backoff(self.failures));
+        effects.insert(0, Effect::Drop);
+        effects
     }
 
-    /// A new claim is to adopt what was decided.
-    fn claim_anew(&mut self) -> Vec<Effect> {
-        match self.state {
-            // A claim is on its way.
-            State::Loading { .. } => Vec::new(),
-            State::Stalled(_) => {
-                self.state = State::Loading { failure: None };
-                vec![Effect::Claim(Duration::ZERO)]
+    /// A claim that begins after this is to adopt what was decided.
+    fn decided(&mut self) -> Vec<Effect> {
+        let was_running = matches!(self.state, State::Running { .. });
+        match &mut self.claim {
+            Claim::UnderWay { decided } => {
+                *decided = true;
+                Vec::new()
             }
-            State::Running { .. } => {
+            // It is made soon.
+            Claim::PutOff(_) if matches!(self.state, State::Loading { .. }) => Vec::new(),
+            Claim::AfterSignal => {
                 self.state = State::Loading { failure: None };
-                vec![Effect::Drop, Effect::Unassign]
+                Vec::new()
+            }
+            Claim::PutOff(_) | Claim::None => {
+                self.state = State::Loading { failure: None };
+                if was_running { self.stop_reading() } else { self.claim_now() }
             }
         }
     }
