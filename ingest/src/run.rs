@@ -356,7 +356,8 @@ impl Instance {
     }
 
     fn log_claim_failure(&self, tp: &TopicPartition, failure: &str) {
-        if let Some(ShardPhase::Loading { failure: None }) = self.phase(tp) {
+        let said = |phase| matches!(phase, ShardPhase::Loading { failure: Some(_) });
+        if !self.phase(tp).is_none_or(said) {
             warn!(shard = %tp, error = %failure, "cannot be claimed yet; trying again");
         }
     }

@@ -56,11 +56,13 @@ pub enum ClaimError {
 }
 
 impl From<ChainError> for ClaimError {
-    /// What trying again cannot mend is a stall.
+    /// What is wrong with the objects themselves is a stall. A store that lets nobody in, or nobody
+    /// write, says nothing of them: it is asked again until it does.
     fn from(error: ChainError) -> Self {
-        match error.kind() {
-            Kind::Retry | Kind::Fenced => Self::Chain(error),
-            _ => Self::Stalled(Stall::Unreadable(chain(&error))),
+        if error.kind() == Kind::Data || matches!(error, ChainError::Newer { .. }) {
+            Self::Stalled(Stall::Unreadable(chain(&error)))
+        } else {
+            Self::Chain(error)
         }
     }
 }
@@ -423,6 +425,30 @@ mod tests {
         // Checkpoints of older versions, and brokers of older ones, know no ids.
         check(5, 0, 9, (None, Some(2)), None);
         check(5, 0, 9, (Some(1), None), None);
+    }
+
+    /// Credentials that have expired leave a shard as it was: only damage is for an operator to look at.
+    #[test]
+    fn only_what_is_wrong_with_the_objects_is_a_stall() {
+        use object_store::Error;
+
+        use crate::checkpoint::envelope::Damage;
+
+        let key = Path::from("state/0");
+        let refused = |source| ChainError::Store { operation: "list", key: key.clone(), source };
+        let (path, source) = (key.to_string(), || "the token has expired".into());
+        let check = |error: ChainError, is_stall: bool| {
+            let said = error.to_string();
+            let claim = ClaimError::from(error);
+            assert_eq!(matches!(claim, ClaimError::Stalled(_)), is_stall, "{said}");
+        };
+        check(refused(Error::PermissionDenied { path: path.clone(), source: source() }), false);
+        check(refused(Error::Unauthenticated { path: path.clone(), source: source() }), false);
+        check(refused(Error::Generic { store: "S3", source: source() }), false);
+        let read_only = std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem);
+        check(refused(Error::Generic { store: "local", source: read_only.into() }), false);
+        check(ChainError::Damaged { key: key.clone(), damage: Damage::Checksum }, true);
+        check(ChainError::Newer { key, version: 9 }, true);
     }
 
     /// Nobody asks the brokers here.
