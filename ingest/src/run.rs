@@ -7,11 +7,11 @@ mod effects;
 mod parts;
 pub mod prepare;
 mod publisher;
+mod question;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use object_store::path::Path;
@@ -24,6 +24,7 @@ pub use self::parts::{Parts, worker_context};
 
 use self::parts::start_parts;
 use self::publisher::{PublisherTask, Role};
+use self::question::Questions;
 use self::writer::Writers;
 use crate::checkpoint::ShardId;
 use crate::clock::{Clock, now};
@@ -147,10 +148,8 @@ pub struct Instance {
     stopping: Stopping,
     /// Whether the group has told which partitions are ours.
     joined: bool,
-    /// Whether a question to the brokers is unanswered.
-    asking_for_ends: Arc<AtomicBool>,
-    asking_for_partitions: Arc<AtomicBool>,
-    asking_for_decisions: Arc<AtomicBool>,
+    /// What is asked of the brokers and of the store now and then.
+    questions: Questions,
     /// The decisions that shards were claimed after.
     decisions_seen: BTreeSet<Path>,
     writers: Writers,
@@ -194,9 +193,7 @@ impl Instance {
             shown,
             stopping: Stopping::No,
             joined: false,
-            asking_for_ends: Arc::default(),
-            asking_for_partitions: Arc::default(),
-            asking_for_decisions: Arc::default(),
+            questions: Questions::default(),
             decisions_seen: BTreeSet::new(),
             writers,
             first_topic: config.kafka.topics[0].name.as_str().into(),
