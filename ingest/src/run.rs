@@ -34,7 +34,7 @@ use crate::error::{Exit, Failure};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::shards::claim::ClaimContext;
-use crate::shards::lifecycle::{Event, Lifecycle, ShardPhase};
+use crate::shards::lifecycle::{Event, Lifecycle, ShardPhase, Unconfirmed};
 use crate::shards::stall::Stall;
 use crate::shards::worker::{FromWorker, ToWorker, Workers, log_loaded};
 use crate::source::Consumer;
@@ -328,7 +328,7 @@ impl Instance {
                 metrics.fenced.inc();
                 warn!(shard = %tp, reason = %by, "fenced: another instance owns the shard");
             }
-            Event::Unconfirmed(_) => metrics.count_checkpoint("unconfirmed"),
+            Event::Unconfirmed { .. } => metrics.count_checkpoint("unconfirmed"),
             Event::Recreated => {
                 metrics.count_checkpoint("recreated");
                 error!(shard = %tp, "the topic was made anew under the running consumer; what was read since the last checkpoint is dropped");
@@ -342,7 +342,19 @@ impl Instance {
             }
             _ => {}
         }
+        let unconfirmed = awaited && matches!(event, Event::Unconfirmed { .. });
         self.step(tp, generation, event);
+        if unconfirmed {
+            self.log_unconfirmed(tp);
+        }
+    }
+
+    /// Says once that a shard is read and not checkpointed.
+    fn log_unconfirmed(&self, tp: &TopicPartition) {
+        let found = self.lifecycle.unconfirmed().find(|(of, _)| *of == tp);
+        if let Some((_, Unconfirmed { in_a_row: Unconfirmed::LASTING, error })) = found {
+            warn!(shard = %tp, %error, "no checkpoint is written: the brokers do not say that the topic is still the one that was read; trying again");
+        }
     }
 
     fn log_stall(&self, tp: &TopicPartition, stall: &Stall) {
@@ -393,11 +405,14 @@ impl Instance {
             ShardPhase::Running { unresolved } => unresolved.clone(),
             _ => None,
         });
+        let lasting = self.lifecycle.unconfirmed().filter(|(_, found)| found.is_lasting());
+        let unconfirmed = lasting.map(|(tp, found)| (tp.clone(), found.clone())).collect();
         let log_ends = self.consumer.log_ends();
         self.shown.status.update(|view| {
             view.joined = self.joined;
             view.phases = phases;
             view.store_failing = store_failing;
+            view.unconfirmed = unconfirmed;
             view.log_ends = log_ends.into_iter().collect();
         });
     }

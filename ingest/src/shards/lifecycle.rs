@@ -47,7 +47,12 @@ pub enum Event {
     /// The put landed; this is the new end of the chain.
     Committed(Tip),
     /// The brokers did not say in time that the log is still the one that was read, so nothing was put.
-    Unconfirmed(Tip),
+    Unconfirmed {
+        /// The end of the chain.
+        tip: Tip,
+        /// What they said instead.
+        error: String,
+    },
     /// The topic was made anew since: what was frozen may be of another log, and nothing was put.
     Recreated,
     /// The store did not take the segments, so nothing was put.
@@ -152,6 +157,25 @@ pub enum ShardPhase {
     Stalled(Stall),
 }
 
+/// Checkpoints of a shard that the brokers did not confirm, so that they were not written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// How many since one was written.
+    pub in_a_row: u32,
+    /// What the brokers said the last time.
+    pub error: String,
+}
+
+impl Unconfirmed {
+    /// From so many in a row on somebody ought to know.
+    pub const LASTING: u32 = 3;
+
+    /// Whether somebody ought to know.
+    pub fn is_lasting(&self) -> bool {
+        self.in_a_row >= Self::LASTING
+    }
+}
+
 #[derive(Debug)]
 struct Owned {
     generation: Generation,
@@ -160,6 +184,8 @@ struct Owned {
     claim: Claim,
     /// How many claims were put off so far.
     claims_put_off: u64,
+    /// What was not written since the last checkpoint.
+    unconfirmed: Option<Unconfirmed>,
     /// The life that is read, or was read last.
     read: Option<ShardId>,
 }
@@ -308,6 +334,14 @@ impl Lifecycle {
         })
     }
 
+    /// The running shards whose last checkpoint was not written because the brokers did not confirm it.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = (&TopicPartition, &Unconfirmed)> {
+        self.shards.iter().filter_map(|(tp, owned)| match owned.state {
+            State::Running { .. } => Some((tp, owned.unconfirmed.as_ref()?)),
+            _ => None,
+        })
+    }
+
     /// Every shard with its state.
     pub fn phases(&self) -> impl Iterator<Item = (&TopicPartition, ShardPhase)> {
         self.shards.iter().map(|(tp, owned)| (tp, owned.phase()))
@@ -319,7 +353,15 @@ impl Owned {
     fn granted(generation: Generation) -> (Self, Vec<Effect>) {
         let state = State::Loading { failure: None };
         let claim = Claim::UnderWay { decided: false };
-        let owned = Self { generation, failures: 0, state, claim, claims_put_off: 0, read: None };
+        let owned = Self {
+            generation,
+            failures: 0,
+            state,
+            claim,
+            claims_put_off: 0,
+            unconfirmed: None,
+            read: None,
+        };
         (owned, vec![Effect::Claim])
     }
 
@@ -343,7 +385,7 @@ impl Owned {
             Event::Frozen(_)
             | Event::Committed(_)
             | Event::Unresolved { .. }
-            | Event::Unconfirmed(_)
+            | Event::Unconfirmed { .. }
             | Event::SegmentsFailed { .. } => self.checkpoint(event),
             Event::Decided => self.decided(),
             Event::Fenced(_) | Event::Recreated => {
@@ -367,6 +409,7 @@ impl Owned {
                 let Claimed { shard, tip } = *claimed;
                 let id = shard.standing.id.clone();
                 self.read = Some(id.clone());
+                self.unconfirmed = None;
                 self.state = State::Running { shard: id, writing: Writing::Nothing(tip) };
                 vec![Effect::Load(shard)]
             }
@@ -452,6 +495,15 @@ impl Owned {
 
     fn checkpoint(&mut self, event: Event) -> Vec<Effect> {
         let State::Running { shard, writing } = &mut self.state else { return Vec::new() };
+        match &event {
+            Event::Committed(_) => self.unconfirmed = None,
+            Event::Unconfirmed { error, .. } => {
+                let before = self.unconfirmed.as_ref().map_or(0, |before| before.in_a_row);
+                let in_a_row = before.saturating_add(1);
+                self.unconfirmed = Some(Unconfirmed { in_a_row, error: error.clone() });
+            }
+            _ => {}
+        }
         let before = std::mem::replace(writing, Writing::Taken);
         let (after, effects) = write(shard, &mut self.failures, before, event);
         *writing = after;
@@ -491,7 +543,7 @@ fn write(
             *failures = 0;
             (Writing::Nothing(tip), vec![Effect::CommitGroupOffset(next_offset)])
         }
-        (Writing::Putting(_) | Writing::Unresolved { .. }, Event::Unconfirmed(tip)) => {
+        (Writing::Putting(_) | Writing::Unresolved { .. }, Event::Unconfirmed { tip, .. }) => {
             (Writing::Nothing(tip), vec![Effect::Thaw])
         }
         (

@@ -170,7 +170,9 @@ impl Bench {
                 pending: Box::new(self.forge.pending()),
                 error: "no space".to_owned(),
             },
-            "unconfirmed" => Event::Unconfirmed(self.forge.tip()),
+            "unconfirmed" => {
+                Event::Unconfirmed { tip: self.forge.tip(), error: "no answer".to_owned() }
+            }
             "recreated" => Event::Recreated,
             "segments failed" => Event::SegmentsFailed {
                 tip: self.forge.tip(),
@@ -309,6 +311,43 @@ fn what_is_not_confirmed_is_not_written_and_frozen_again() {
     let mut bench = Bench::at("putting");
     bench.tell("recreated");
     assert_eq!(bench.tell("requested"), "drop, claim 1000", "the claim finds the topic anew");
+}
+
+/// Reading goes on meanwhile, so somebody has to learn that nothing is written.
+#[test]
+fn what_is_not_confirmed_again_and_again_is_known_until_it_is_written() {
+    let mut bench = Bench::at("putting");
+    let in_a_row = |bench: &Bench| {
+        let found: Vec<_> = bench.shards.unconfirmed().collect();
+        let known = found.first().map(|(tp, unconfirmed)| {
+            assert_eq!((*tp, &*unconfirmed.error), (&bench.tp, "no answer"));
+            assert_eq!(unconfirmed.is_lasting(), unconfirmed.in_a_row >= 3);
+            unconfirmed.in_a_row
+        });
+        known.unwrap_or(0)
+    };
+    for expect in 1..=4 {
+        bench.tell("unconfirmed");
+        assert_eq!(in_a_row(&bench), expect);
+        bench.tell("freeze");
+        bench.tell("frozen");
+    }
+    // That the store fails, too, writes nothing either.
+    bench.tell("unresolved");
+    assert_eq!(in_a_row(&bench), 4);
+    bench.tell("committed");
+    assert_eq!(in_a_row(&bench), 0);
+    for end in ["revoked", "out of range", "diverged", "decided"] {
+        let mut bench = Bench::at("putting");
+        bench.tell("unconfirmed");
+        bench.tell(end);
+        assert_eq!(in_a_row(&bench), 0, "{end}: what was not written was dropped");
+    }
+    let mut bench = Bench::at("putting");
+    for next in ["unconfirmed", "out of range", "claimed"] {
+        bench.tell(next);
+    }
+    assert_eq!((in_a_row(&bench), bench.state()), (0, "idle"));
 }
 
 #[test]
