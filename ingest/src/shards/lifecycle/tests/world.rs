@@ -69,9 +69,8 @@ impl World {
             0 => self.group(&tp),
             1 => self.poll_thread_signals(&tp),
             2 => self.worker_diverges(&tp),
-            3 => self.freeze_all(),
-            4 if detail % 4 == 0 => self.operator_decides(&tp),
-            4 => self.freeze_all(),
+            4 if (detail / 2).is_multiple_of(2) => self.operator_decides(&tp),
+            3 | 4 => self.freeze_all(),
             _ => self.answer(usize::from(choice / 12), detail / 2),
         }
     }
