@@ -1,19 +1,21 @@
 //! What happens to the shards of one instance: events in, effects out, no input or output here.
 
+mod event;
+mod phase;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
-use postroad_aggregate::seal::Segment;
-use postroad_aggregate::shard::Diverged;
 use postroad_schemas::units::NextOffset;
 
-use super::claim::{Claimed, ClaimedShard};
+pub use self::event::{Effect, Event, Frozen};
+pub use self::phase::{ShardPhase, Unconfirmed};
+
+use super::claim::Claimed;
 use super::stall::Stall;
-use crate::checkpoint::chain::{Pending, Tip};
+use crate::checkpoint::ShardId;
+use crate::checkpoint::chain::Tip;
 use crate::checkpoint::envelope::{Epoch, Seq};
-use crate::checkpoint::{ShardId, segments};
-use crate::source::TopicId;
 use crate::source::kafka::{Generation, Signal, TopicPartition};
 
 /// How long to wait before claiming again after a failure; doubled with each up to the maximum.
@@ -21,160 +23,6 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(15);
 /// How often a stalled shard is looked at again.
 const STALLED_RETRY: Duration = Duration::from_secs(30);
-
-/// Something that happened to a shard.
-#[derive(Debug)]
-pub enum Event {
-    /// The group gave the partition to this instance.
-    Granted,
-    /// The group took it away.
-    Revoked,
-    /// The poll thread stopped reading it, though it is still ours, and `next` begins.
-    Signal {
-        /// The generation under which to claim again.
-        next: Generation,
-        /// Why.
-        signal: Signal,
-    },
-    /// The claim succeeded.
-    Claimed(Box<Claimed>),
-    /// The claim failed for a reason that may pass.
-    ClaimFailed(String),
-    /// The claim found a log that the shard cannot go on from.
-    ClaimStalled(Stall),
-    /// The worker froze the state; `None` where nothing changed since the last time.
-    Frozen(Option<Frozen>),
-    /// The put landed; this is the new end of the chain.
-    Committed(Tip),
-    /// The brokers did not say in time that the log is still the one that was read, so nothing was put.
-    Unconfirmed {
-        /// The end of the chain.
-        tip: Tip,
-        /// What they said instead.
-        error: String,
-    },
-    /// The topic was made anew since: what was frozen may be of another log, and nothing was put.
-    Recreated,
-    /// The store did not take the segments, so nothing was put.
-    SegmentsFailed {
-        /// The end of the chain.
-        tip: Tip,
-        /// What is still to be written.
-        frozen: Frozen,
-        /// What the store said.
-        error: String,
-    },
-    /// An operator has decided something about the shard.
-    Decided,
-    /// Somebody else owns the chain.
-    Fenced(String),
-    /// The store does not say whether the put landed.
-    Unresolved {
-        /// What to go on with.
-        pending: Box<Pending>,
-        /// What the store said.
-        error: String,
-    },
-    /// The log is not the one that the state was folded from.
-    Diverged(Diverged),
-}
-
-/// A frozen state, encoded.
-#[derive(Debug, Clone)]
-pub struct Frozen {
-    /// The checkpoint's bytes.
-    pub payload: Bytes,
-    /// Everything below is in it.
-    pub next_offset: NextOffset,
-    /// What has to be stored before it, since it lists them.
-    pub segments: Vec<segments::Encoded>,
-    /// Every segment that it lists.
-    pub listed: Vec<Segment>,
-    /// The life of the topic that its records are of, where that is known.
-    pub topic_id: Option<TopicId>,
-}
-
-/// Something to be done for a shard.
-#[derive(Debug)]
-pub enum Effect {
-    /// Claim it.
-    Claim,
-    /// Claim it after a while, if [`Lifecycle::begin_claim`] still says so by then.
-    ClaimLater {
-        /// Which claim of its generation.
-        number: u64,
-        /// How long to wait.
-        after: Duration,
-    },
-    /// Give it to its worker, then read from where it resumes.
-    Load(Box<ClaimedShard>),
-    /// Write the next object of its chain, after a while.
-    Commit {
-        /// Whose.
-        shard: ShardId,
-        /// The end of the chain.
-        tip: Tip,
-        /// What the object holds.
-        frozen: Frozen,
-        /// How long to wait.
-        after: Duration,
-    },
-    /// Go on with a put that was left unresolved, after a while.
-    Resume {
-        /// Whose.
-        shard: ShardId,
-        /// The put.
-        pending: Box<Pending>,
-        /// How long to wait.
-        after: Duration,
-    },
-    /// Tell the group how far the shard is, for lag tools.
-    CommitGroupOffset(NextOffset),
-    /// Have the log say that it is stalled, and the store: see [`Lifecycle::diverged`].
-    RecordStall(Stall),
-    /// Have the worker freeze it again though nothing has changed.
-    Thaw,
-    /// Have the worker forget it.
-    Drop,
-    /// Have the poll thread stop reading it; it answers with a signal.
-    Unassign,
-}
-
-/// The state of a shard, as metrics and operators see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ShardPhase {
-    /// Being claimed.
-    Loading {
-        /// The last failure, if the claim is being tried again.
-        failure: Option<String>,
-    },
-    /// Being read.
-    Running {
-        /// What the store said, if the last put is unresolved.
-        unresolved: Option<String>,
-    },
-    /// Waiting for an operator, or for the log to hold again what is needed.
-    Stalled(Stall),
-}
-
-/// Checkpoints of a shard that the brokers did not confirm, so that they were not written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unconfirmed {
-    /// How many since one was written.
-    pub in_a_row: u32,
-    /// What the brokers said the last time.
-    pub error: String,
-}
-
-impl Unconfirmed {
-    /// From so many in a row on somebody ought to know.
-    pub const LASTING: u32 = 3;
-
-    /// Whether somebody ought to know.
-    pub fn is_lasting(&self) -> bool {
-        self.in_a_row >= Self::LASTING
-    }
-}
 
 #[derive(Debug)]
 struct Owned {

@@ -3,19 +3,21 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use postroad_aggregate::event::IdKey;
 use postroad_aggregate::rules::{Rules, RulesId};
-use postroad_aggregate::shard::{Shard, ShardState};
+use postroad_aggregate::shard::{Diverged, Shard, ShardState};
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::Offset;
 use postroad_tests::faulty_store::{Fault, FaultyStore, Op};
 
 use super::*;
-use crate::checkpoint::chain::{Chain, CommitError, Pace};
+use crate::checkpoint::chain::{Chain, CommitError, Pace, Pending};
 use crate::checkpoint::{ShardId, Standing};
+use crate::shards::claim::ClaimedShard;
 
 mod world;
 
