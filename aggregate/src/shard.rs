@@ -57,6 +57,9 @@ pub enum Diverged {
     /// Another record stands at the offset of the last one delivered.
     #[error("another record stands at offset {0}, which had been read before")]
     OtherRecord(Offset),
+    /// A record stands where the log had delivered none, between the last record and the boundary.
+    #[error("a record stands at offset {0}, where the log had delivered none")]
+    Appeared(Offset),
     /// The last record delivered is gone from a log that deletes nothing but its beginning.
     #[error("the record at offset {0}, which had been read before, is gone from the midst of it")]
     Gone(Offset),
@@ -233,6 +236,9 @@ impl Shard {
     /// and must not be stepped again.
     pub fn step(&mut self, record: &Record<'_>, clock: Timestamp) -> Result<Step, Diverged> {
         if self.state.ledger.next.is_past(record.offset) {
+            if self.was_a_gap(record.offset) {
+                return Err(Diverged::Appeared(record.offset));
+            }
             return self.revisit(record).map(|()| Step::Skipped);
         }
         self.finish_resumption()?;
@@ -311,6 +317,13 @@ impl Shard {
             self.state.window_hours.push_back((hour, offset));
             self.state.forget_hours_before(hour.window_start(window_h));
         }
+    }
+
+    /// Whether the log delivered nothing at an offset below the boundary, and nothing after it. What
+    /// lies before the last record is not known one by one, and that record's hash stands for it.
+    fn was_a_gap(&self, offset: Offset) -> bool {
+        let last = self.state.last_delivered.map(|last| last.offset);
+        self.state.ledger.first <= offset.into() && last.is_none_or(|last| last < offset)
     }
 
     /// Takes a record that was accounted for before: compares the last one, and feeds the window.
