@@ -295,7 +295,7 @@ fn a_replay_is_worked_out_again_and_one_that_adds_too_much_is_named() {
         assert!(replay.applied.len() > 5, "{:?}", replay.applied);
         // The second decision adds one parcel too many.
         replay.cells[0].1.volume += i64::from(partition);
-        let decision = Decision::Replay(ReplayRecord::new(&replay));
+        let decision = Decision::Replay(ReplayRecord::new(&replay, 0));
         let decided_at = Timestamp::from_micros(1);
         let reason = "the limit was too low".to_owned();
         let recorded = Recorded { decision, reason, decided_at };
