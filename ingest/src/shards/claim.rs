@@ -285,16 +285,15 @@ impl ClaimContext {
     }
 
     /// Claims a chain for a checkpoint that says that the shard is stalled, unless the newest object
-    /// says the same. Whoever is faster finds the stall by itself.
+    /// says the same. Whoever is faster finds the stall by itself. A shard that stalls before its first
+    /// checkpoint gets one: a decision is about a checkpoint.
     async fn write_stall(&self, stalled: Checkpoint, newest: Option<&Newest>) {
-        // A shard that stalls before its first checkpoint has nothing that a reader could miss.
-        let Some(newest) = newest else { return };
         let payload = Bytes::from(format::encode(&stalled));
-        if payload == newest.payload {
+        if newest.is_some_and(|newest| newest.payload == payload) {
             return;
         }
         Point::BeforeStall.pass();
-        if let Err(error) = self.store.chain(&stalled.id).claim(Some(newest), payload).await {
+        if let Err(error) = self.store.chain(&stalled.id).claim(newest, payload).await {
             complain(&stalled.id, &error);
         }
     }
