@@ -6,6 +6,7 @@
 //! a retained checkpoint, or makes new ones of a later reign, so it cannot come to need one of those.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -32,12 +33,20 @@ const SEGMENTS_MAX: usize = 8;
 const DEAD_LETTERS_LARGE: u64 = 100_000;
 
 /// A segment and its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// How checkpoints list it.
     pub segment: Segment,
     /// What is stored.
     pub bytes: Bytes,
+}
+
+impl fmt::Debug for Encoded {
+    /// Says how long it is, and never what it holds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes.len();
+        f.debug_struct("Encoded").field("segment", &self.segment).field("bytes", &bytes).finish()
+    }
 }
 
 /// Encodes what left a state, for the checkpoint at this place.
