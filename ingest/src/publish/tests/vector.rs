@@ -17,7 +17,7 @@ async fn a_shard_that_went_back_stops_the_publishing() {
 
     let mut publisher = desk.take_over().await;
     let error = publisher.publish(&expected(&[&log]), today()).await.expect_err("it went back");
-    let PublishError::WentBack { found: Some(1), published: Some(2), .. } = &error else {
+    let PublishError::WentBack { found: Some((_, 1)), published: (_, 2), .. } = &error else {
         panic!("{error}")
     };
     assert!(error.to_string().contains("parcel.events[0]"), "{error}");
@@ -50,7 +50,7 @@ async fn a_damaged_checkpoint_that_falls_back_stops_the_publishing_of_a_new_publ
     desk.inner.put(&newest, bytes.into()).await.expect("damaged");
     let failed = desk.take_over().await.publish(&expected(&[&log]), today()).await;
     let error = failed.expect_err("it went back");
-    let PublishError::WentBack { found: Some(2), published: Some(3), .. } = &error else {
+    let PublishError::WentBack { found: Some((_, 2)), published: (_, 3), .. } = &error else {
         panic!("{error}")
     };
 }
