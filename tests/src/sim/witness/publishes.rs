@@ -123,19 +123,26 @@ impl Publishes {
         }
     }
 
-    /// Why the tables do not show the newest checkpoints; nothing if they do.
+    /// Why the tables do not show what the newest checkpoints hold; nothing if they do. Their places in
+    /// the chain may differ: a claim that was under way at a stop may land after the last publish, and
+    /// holds what the object before it held.
     pub(super) fn unfinished(&self, chains: &Chains) -> Option<String> {
         if let Some(differs) = self.differing_file() {
             return Some(differs);
         }
         let newest = self.newest.as_ref()?;
+        let number = newest.manifest.publish;
         chains.shards().find_map(|id| {
-            let seq = chains.newest(id)?.seq;
-            let entry = newest.manifest.shards.iter().find(|entry| entry.id() == *id);
-            let shown = entry.and_then(|entry| entry.seq);
-            let number = newest.manifest.publish;
-            (shown != Some(seq))
-                .then(|| format!("publish {number} shows {id} at {shown:?} instead of {seq}"))
+            let (shard, content) = expected(chains.newest(id)?);
+            let Some(shown) = newest.shards.get(&shard) else {
+                return Some(format!("publish {number} does not show {id}"));
+            };
+            (*shown != content).then(|| {
+                let (shown, next) = (shown.next_offset, content.next_offset);
+                format!(
+                    "publish {number} shows {id} up to {shown}, its newest checkpoint holds {next}"
+                )
+            })
         })
     }
 }
