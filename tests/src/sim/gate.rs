@@ -70,6 +70,9 @@ impl Gate {
         let crash = self.gates.crash();
         let manner = crash.map(|manner| format!(", its last: {manner:?}")).unwrap_or_default();
         self.gates.journal.step(format_args!("{}: {what}{manner}", self.life));
+        if crash.is_some() {
+            self.gates.journal.count("crashes");
+        }
         match crash {
             None => {
                 let sent = tokio::spawn(call);
@@ -100,6 +103,8 @@ impl Gate {
         let last = if crash.is_some() { ", its last" } else { "" };
         self.gates.journal.step(format_args!("{}: {what}{last}", self.life));
         if crash.is_some() {
+            self.gates.journal.count("crashes");
+            self.gates.journal.count("crashes at a question");
             self.life.end();
             std::future::pending::<()>().await;
         }

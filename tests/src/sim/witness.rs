@@ -13,6 +13,7 @@
 //! - S8 Whenever the tables are whole, `restatements` tells every final cell that any publish moved.
 
 mod chains;
+mod oracle;
 mod publishes;
 mod reference;
 
@@ -41,6 +42,7 @@ use super::dice::Dice;
 use super::journal::Journal;
 use super::life::Life;
 use super::log::Log;
+use crate::oracle::OracleRules;
 
 /// The witness. Clones are the same one.
 #[derive(Clone)]
@@ -59,16 +61,14 @@ struct Seen {
 /// A broken promise, in words.
 type Broken = String;
 
+/// Rules by their addresses, as the fold and as the oracle know them.
+pub(super) type KnownRules = BTreeMap<RulesId, (Arc<Rules>, OracleRules)>;
+
 impl Witness {
-    pub(super) fn new(
-        log: Log,
-        rules: BTreeMap<RulesId, Arc<Rules>>,
-        dice: Dice,
-        journal: Journal,
-    ) -> Self {
+    pub(super) fn new(log: Log, rules: KnownRules, dice: Dice, journal: Journal) -> Self {
         let store = Arc::new(InMemory::new());
-        let chains = Chains::new(log, Arc::clone(&store), rules);
-        let seen = Seen { chains, publishes: Publishes::default() };
+        let chains = Chains::new(log, Arc::clone(&store), rules, journal.clone());
+        let seen = Seen { chains, publishes: Publishes::new(journal.clone()) };
         Self { store, seen: Arc::new(Mutex::new(seen)), journal, dice }
     }
 
@@ -234,6 +234,7 @@ impl Witness {
     /// Damages one of the newest checkpoints of some chain where it lies.
     pub(super) fn damage_a_checkpoint(&self, dice: &Dice) {
         let Some(key) = self.seen().chains.damage(dice) else { return };
+        self.journal.count("checkpoints damaged");
         self.journal.note(format_args!("damaged: {key}"));
         let key = Path::from(key);
         let damage = async {
@@ -259,8 +260,8 @@ impl Witness {
         seen.chains.unfinished(log).or_else(|| seen.publishes.unfinished(&seen.chains))
     }
 
-    /// How often the tables were whole and were compared.
-    pub(super) fn tables_compared(&self) -> u64 {
-        self.seen().publishes.compared
+    /// Has the naive oracle read what the newest checkpoints hold.
+    pub(super) fn ask_the_oracle(&self) {
+        self.judge(|seen| seen.chains.ask_the_oracle());
     }
 }
