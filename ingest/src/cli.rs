@@ -1,5 +1,6 @@
 //! The command line: what was typed, resolved into what a command needs.
 
+mod dead_letters;
 mod decide;
 mod inspect;
 mod verify;
@@ -69,6 +70,8 @@ enum Command {
     Check(CheckArgs),
     /// Decide about a shard that must not go on by itself. Its owner adopts the decision.
     Decide(decide::DecideArgs),
+    /// Let rejected records count after all.
+    DeadLetters(dead_letters::DeadLettersArgs),
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
 }
@@ -238,6 +241,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Simulate(args) => simulate(simulate_options(args)?, stop_signal()?).await,
         Command::Check(args) => check(&args).await,
         Command::Decide(args) => decide::run(args).await,
+        Command::DeadLetters(args) => dead_letters::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
     }

@@ -46,7 +46,11 @@ pub async fn decide(
 }
 
 /// The newest checkpoint of a partition's newest life.
-async fn newest_life(store: &Store, topic: &str, partition: i32) -> Result<Checkpoint, Failure> {
+pub(crate) async fn newest_life(
+    store: &Store,
+    topic: &str,
+    partition: i32,
+) -> Result<Checkpoint, Failure> {
     let mut id = ShardId::kafka(topic, partition);
     let mut newest: Option<Checkpoint> = None;
     loop {
@@ -84,6 +88,8 @@ fn resolve(checkpoint: &Checkpoint, wish: Wish) -> Result<Decision, String> {
             };
         }
     };
+    let next_offset = checkpoint.state.ledger.next.get();
+    let restart = |from| Decision::Restart { from, next_offset, stalled_by: reason };
     match wish {
         Wish::ReleaseDay(through) => Ok(Decision::ReleaseDay { through }),
         Wish::AcceptLoss => match lost {
@@ -94,14 +100,12 @@ fn resolve(checkpoint: &Checkpoint, wish: Wish) -> Result<Decision, String> {
                 reason.as_str()
             )),
         },
-        Wish::Restart(Some(from)) => Ok(Decision::Restart { from }),
-        // Nothing of a topic that was made anew has been read.
-        Wish::Restart(None) if reason == StallReason::Recreated => {
-            Ok(Decision::Restart { from: RestartFrom::Earliest })
-        }
-        // Nothing of it is left to be read.
-        Wish::Restart(None) if reason == StallReason::PartitionGone => {
-            Ok(Decision::Restart { from: RestartFrom::Earliest })
+        Wish::Restart(Some(from)) => Ok(restart(from)),
+        // Nothing of a topic that was made anew has been read; of one that is gone nothing is left.
+        Wish::Restart(None)
+            if matches!(reason, StallReason::Recreated | StallReason::PartitionGone) =>
+        {
+            Ok(restart(RestartFrom::Earliest))
         }
         Wish::Restart(None) => Err(format!(
             "it is stalled because of {}: say where its next life begins, with --from earliest, \
@@ -139,13 +143,14 @@ mod tests {
         let overrun = Phase::Stalled { reason: StallReason::RetentionOverrun, lost };
         let recreated = Phase::Stalled { reason: StallReason::Recreated, lost: None };
         let truncated = Phase::Stalled { reason: StallReason::Truncated, lost: None };
-        let restart = |from| Ok(Decision::Restart { from });
+        let restart = |from, stalled_by| Ok(Decision::Restart { from, next_offset: 5, stalled_by });
         check(overrun, Wish::AcceptLoss, Ok(Decision::AcceptLoss { from: 5, to: 9 }));
         check(truncated, Wish::AcceptLoss, Err("because of truncated"));
-        check(recreated, Wish::Restart(None), restart(RestartFrom::Earliest));
+        let from_earliest = restart(RestartFrom::Earliest, StallReason::Recreated);
+        check(recreated, Wish::Restart(None), from_earliest);
         check(truncated, Wish::Restart(None), Err("--from"));
         let four = RestartFrom::Offset(4);
-        check(truncated, Wish::Restart(Some(four)), restart(four));
+        check(truncated, Wish::Restart(Some(four)), restart(four, StallReason::Truncated));
         check(Phase::Running, Wish::AcceptLoss, Err("not stalled"));
         check(Phase::Running, Wish::Restart(None), Err("not stalled"));
         check(Phase::Closed, Wish::AcceptLoss, Err("restarted already"));

@@ -15,7 +15,7 @@ use postroad_schemas::units::{BusinessDay, Offset, Timestamp};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::checkpoint::{ShardId, Source};
+use crate::checkpoint::{ShardId, Source, StallReason};
 use crate::source::kafka::TopicPartition;
 use crate::store::{Store, StoreError, failed};
 
@@ -37,6 +37,11 @@ pub enum Decision {
     Restart {
         /// Where it begins.
         from: RestartFrom,
+        /// What had been read up to. With the reason it names the stall that was decided about, so
+        /// that no later one is ended by a decision that nobody made about it.
+        next_offset: i64,
+        /// Why the shard was stalled.
+        stalled_by: StallReason,
     },
     /// Days up to this one, inclusive, may be complete without the shard.
     ReleaseDay {
@@ -238,14 +243,18 @@ mod tests {
         Recorded { decision, reason: "the broker's disk was lost".to_owned(), decided_at }
     }
 
+    fn restart(from: RestartFrom) -> Decision {
+        Decision::Restart { from, next_offset: 5, stalled_by: StallReason::Recreated }
+    }
+
     #[tokio::test]
     async fn decisions_are_kept_in_the_order_in_which_they_were_made() {
         let store = Store::over(Arc::new(InMemory::new()), "memory".to_owned());
         let shard = ShardId::kafka("parcel.events", 3);
         let made = [
             recorded(Decision::AcceptLoss { from: 5, to: 9 }),
-            recorded(Decision::Restart { from: RestartFrom::Offset(4) }),
-            recorded(Decision::Restart { from: RestartFrom::Earliest }),
+            recorded(restart(RestartFrom::Offset(4))),
+            recorded(restart(RestartFrom::Earliest)),
             recorded(Decision::ReleaseDay { through: BusinessDay::from_days(18_808) }),
             recorded(Decision::Replay(ReplayRecord::new(&replay()))),
         ];
@@ -288,8 +297,14 @@ mod tests {
 
     #[test]
     fn a_decision_reads_as_an_operator_would_expect() {
-        let text = serde_json::to_string(&recorded(Decision::AcceptLoss { from: 5, to: 9 }));
-        let expect = r#"{"decision":"accept_loss","from":5,"to":9,"reason":"the broker's disk was lost","decided_at":7}"#;
-        assert_eq!(text.expect("it serialises"), expect);
+        let text = |decision| serde_json::to_string(&recorded(decision)).expect("it serialises");
+        assert_eq!(
+            text(Decision::AcceptLoss { from: 5, to: 9 }),
+            r#"{"decision":"accept_loss","from":5,"to":9,"reason":"the broker's disk was lost","decided_at":7}"#
+        );
+        assert_eq!(
+            text(restart(RestartFrom::Offset(4))),
+            r#"{"decision":"restart","from":{"offset":4},"next_offset":5,"stalled_by":"recreated","reason":"the broker's disk was lost","decided_at":7}"#
+        );
     }
 }

@@ -52,8 +52,8 @@ points! {
     BeforeManifest = "before-manifest",
     /// The manifest is there, and none of its files is.
     AfterManifest = "after-manifest",
-    /// A file is written beside its place; in a bucket, it is about to be put in its place.
-    BeforeRename = "before-rename",
+    /// A file is about to take its place: on a local disk it is written beside it.
+    BeforeReplace = "before-replace",
     /// One file is in its place, of several.
     BetweenFiles = "between-files",
     /// A stall is known, and the chain does not say so.

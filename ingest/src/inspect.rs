@@ -16,7 +16,7 @@ use postroad_schemas::reject::Field;
 use postroad_schemas::units::{NextOffset, Offset};
 use serde_json::{Map, Value, json};
 
-use self::grid::{Grid, Page, instant};
+use self::grid::{Grid, Page, fields, instant};
 use crate::checkpoint::chain::Surveyed;
 use crate::checkpoint::envelope::{Epoch, Link, Seq};
 use crate::checkpoint::format::segment::Sealed;
@@ -359,14 +359,6 @@ async fn list_below(store: &Store, folder: &Path) -> Result<Vec<Path>, Failure> 
 fn list(items: impl Iterator<Item = Value>) -> Value {
     let items: Vec<Value> = items.collect();
     if items.is_empty() { Value::Null } else { Value::Array(items) }
-}
-
-/// The fields of an object literal.
-fn fields(object: Value) -> Map<String, Value> {
-    match object {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    }
 }
 
 fn store_failure(error: &StoreError) -> Failure {

@@ -27,6 +27,7 @@ pub mod status;
 pub mod backfill;
 pub mod check;
 pub mod cli;
+pub mod dead_letters;
 pub mod decide;
 pub mod demo;
 pub mod inspect;

@@ -273,12 +273,12 @@ impl Metrics {
         for (tp, phase) in &view.phases {
             let progress = view.progress.get(tp);
             *counts.entry(state_label(phase, progress)).or_default() += 1;
-            if let ShardPhase::Stalled(stall) = phase {
-                let partition = tp.partition.to_string();
-                self.stalled
-                    .with_label_values(&[&*tp.topic, &partition, stall.reason().as_str()])
-                    .set(1);
-            }
+        }
+        for (tp, stall) in view.stalled() {
+            let partition = tp.partition.to_string();
+            self.stalled
+                .with_label_values(&[&*tp.topic, &partition, stall.reason().as_str()])
+                .set(1);
         }
         for (state, count) in counts {
             self.shards.with_label_values(&[state]).set(count);

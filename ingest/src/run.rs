@@ -350,7 +350,7 @@ impl Instance {
     fn log_stall(&self, tp: &TopicPartition, stall: &Stall) {
         let known = self.phase(tp) == Some(ShardPhase::Stalled(stall.clone()));
         if !known {
-            error!(shard = %tp, reason = %stall, "stalled: an operator has to decide");
+            effects::say_stalled(tp, stall);
         }
     }
 

@@ -10,6 +10,7 @@ use postroad_schemas::units::Timestamp;
 use crate::metrics::state_label;
 use crate::publish::Snapshot;
 use crate::shards::lifecycle::ShardPhase;
+use crate::shards::stall::Stall;
 use crate::source::kafka::TopicPartition;
 
 /// How far a shard is.
@@ -42,6 +43,9 @@ pub struct View {
     pub joined: bool,
     /// The state of each shard.
     pub phases: BTreeMap<TopicPartition, ShardPhase>,
+    /// The shards of partitions that their topics do not have any more, while nobody has decided about
+    /// them. The group gives them to nobody; the publisher knows.
+    pub gone: BTreeMap<TopicPartition, Stall>,
     /// The progress of each shard in a worker's hands.
     pub progress: BTreeMap<TopicPartition, Progress>,
     /// The end of each log, as last seen.
@@ -62,6 +66,15 @@ impl View {
         Some((end - progress.next_offset).max(0))
     }
 
+    /// The shards that wait for an operator, as far as this instance has to say so.
+    pub fn stalled(&self) -> impl Iterator<Item = (&TopicPartition, &Stall)> {
+        let own = self.phases.iter().filter_map(|(tp, phase)| match phase {
+            ShardPhase::Stalled(stall) => Some((tp, stall)),
+            _ => None,
+        });
+        own.chain(&self.gone)
+    }
+
     /// What is missing for the instance to be ready; nothing if it is.
     pub fn not_ready(&self) -> Vec<String> {
         let mut missing = Vec::new();
@@ -76,13 +89,13 @@ impl View {
                 ShardPhase::Loading { failure: Some(failure) } => {
                     missing.push(format!("{tp} is loading; the last try failed: {failure}"));
                 }
-                ShardPhase::Stalled(stall) => missing.push(format!("{tp} is stalled: {stall}")),
                 phase if state_label(phase, self.progress.get(tp)) == "loading" => {
                     missing.push(format!("{tp} is loading"));
                 }
                 _ => {}
             }
         }
+        missing.extend(self.stalled().map(|(tp, stall)| format!("{tp} is stalled: {stall}")));
         if let Some(error) = &self.store_failing {
             missing.push(format!("the store fails: {error}"));
         }

@@ -26,8 +26,7 @@ use serde_json::json;
 const LINES_MAX: usize = 450;
 
 /// Files that are one idea and longer, each with its ceiling. Split them rather than raise it.
-const LONG: [(&str, usize); 2] =
-    [("ingest/src/source/kafka/mod.rs", 500), ("ingest/src/store/mod.rs", 490)];
+const LONG: [(&str, usize); 1] = [("ingest/src/source/kafka/mod.rs", 500)];
 
 /// What calls librdkafka without rdkafka in between.
 const LIBRDKAFKA: [&str; 2] =

@@ -19,6 +19,7 @@ use postroad_aggregate::days::ShardClock;
 use postroad_aggregate::decision::DecisionId;
 use postroad_aggregate::shard::ShardState;
 use postroad_schemas::units::{BusinessDay, NextOffset, Timestamp};
+use serde::{Deserialize, Serialize};
 use tracing::error;
 
 use self::chain::{ChainError, Newest};
@@ -108,7 +109,8 @@ impl fmt::Display for ShardId {
 }
 
 /// Why a shard cannot go on by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StallReason {
     /// Retention deleted records that had not been read.
     RetentionOverrun,

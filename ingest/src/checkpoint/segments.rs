@@ -86,13 +86,18 @@ fn epoch_of(key: &Path) -> Option<u64> {
     key.filename()?.split('-').next()?.parse().ok()
 }
 
-/// Stores segments. Their names hold the hash of their bytes, so one that exists is the same.
+/// Stores segments. Their names hold the hash of their bytes, so one that exists is the same, or
+/// damaged: no checkpoint may list it then.
 ///
 /// # Errors
-/// Where the store fails; the same again may succeed.
+/// Where the store fails, or holds other bytes under a segment's name; the same again may succeed.
 pub async fn put(store: &Store, id: &ShardId, segments: &[Encoded]) -> Result<(), StoreError> {
     for Encoded { segment, bytes } in segments {
-        store.create(&key(id, segment), bytes.clone()).await?;
+        let key = key(id, segment);
+        if !store.create(&key, bytes.clone()).await? {
+            let reason = "its bytes are not those that its name says; it is damaged: remove it";
+            return Err(StoreError::Unreadable { key: key.to_string(), reason: reason.to_owned() });
+        }
     }
     Ok(())
 }

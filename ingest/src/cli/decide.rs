@@ -85,13 +85,13 @@ pub(super) async fn run(args: DecideArgs) -> Result<(), Failure> {
         Decision::AcceptLoss { from, to } => {
             format!("the {} offsets [{from}, {to}) are given up", to - from)
         }
-        Decision::Restart { from: RestartFrom::Earliest } => {
+        Decision::Restart { from: RestartFrom::Earliest, .. } => {
             "a new life begins at the first record that the log holds".to_owned()
         }
-        Decision::Restart { from: RestartFrom::Latest } => {
+        Decision::Restart { from: RestartFrom::Latest, .. } => {
             "a new life begins at the end of the log".to_owned()
         }
-        Decision::Restart { from: RestartFrom::Offset(offset) } => {
+        Decision::Restart { from: RestartFrom::Offset(offset), .. } => {
             format!("a new life begins at offset {offset}")
         }
         Decision::Replay(record) => {

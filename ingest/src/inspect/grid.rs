@@ -93,6 +93,14 @@ impl Grid {
     }
 }
 
+/// The fields of an object literal.
+pub(crate) fn fields(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
 /// A value in a table: names and numbers as they are, parts of lists side by side.
 fn cell(value: &Value) -> String {
     match value {

@@ -102,6 +102,7 @@ fn eventful() -> (Metrics, Status) {
         view.phases.insert(tp(0), ShardPhase::Running { unresolved: None });
         view.phases.insert(tp(1), ShardPhase::Stalled(stall));
         view.phases.insert(tp(2), ShardPhase::Loading { failure: None });
+        view.gone.insert(tp(7), Stall::PartitionGone { partitions: 4 });
         view.log_ends.insert(tp(0), 100);
     });
     status.progress(&tp(0), progress());
@@ -168,6 +169,8 @@ fn values_are_what_was_counted() {
     }
     let labels = [("partition", "1"), ("reason", "retention_overrun")];
     assert_eq!(of("postroad_shard_stalled", &labels), Some(1.0));
+    let labels = [("partition", "7"), ("reason", "partition_gone")];
+    assert_eq!(of("postroad_shard_stalled", &labels), Some(1.0));
     assert_eq!(of("postroad_queue_bytes", &[]), Some(17.0));
     assert_eq!(of("postroad_state_cells", &[]), Some(5.0));
     assert_eq!(of("postroad_dedupe_ids", &[]), Some(9.0));
@@ -201,6 +204,7 @@ fn a_shard_that_went_takes_its_gauges_along_and_leaves_its_counters() {
     status.forget(&tp(0));
     status.update(|view| {
         view.phases.clear();
+        view.gone.clear();
     });
     metrics.forget_shard(&tp(0));
     let series = scrape(&metrics, &status);

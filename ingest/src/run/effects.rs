@@ -1,7 +1,7 @@
 //! The effects of an instance: what its lifecycle decides, done. Whatever takes time is a task, which
 //! answers by message.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,6 +21,11 @@ use crate::shards::stall::Stall;
 use crate::shards::worker::ToWorker;
 use crate::source::LogRange;
 use crate::source::kafka::{Command, Generation, TopicPartition};
+
+/// Says what an operator has to decide about.
+pub(super) fn say_stalled(tp: &TopicPartition, stall: &Stall) {
+    error!(shard = %tp, reason = %stall, "stalled: an operator has to decide");
+}
 
 impl Instance {
     pub(super) fn perform(&mut self, tp: &TopicPartition, generation: Generation, effect: Effect) {
@@ -96,7 +101,7 @@ impl Instance {
 
     /// Says that a shard is stalled, in the log and in the store.
     fn record_stall(&self, tp: TopicPartition, stall: Stall) {
-        error!(shard = %tp, reason = %stall, "stalled: an operator has to decide");
+        say_stalled(&tp, &stall);
         let claims = self.claims.clone();
         tokio::spawn(async move { claims.record_stall(&tp, &stall).await });
     }
@@ -140,17 +145,27 @@ impl Instance {
     pub(super) fn ask_for_partitions(&self) {
         let topics: Vec<String> = self.claims.topics.keys().cloned().collect();
         let cluster = Arc::clone(&self.claims.cluster);
-        let publisher = self.publisher.partitions();
-        let (claims, gone) = (self.claims.clone(), self.partitions_published());
+        let counts = self.publisher.partitions();
+        let (claims, published) = (self.claims.clone(), self.partitions_published());
+        let status = self.shown.status.clone();
         ask(&self.asking_for_partitions, async move {
             let Ok(partitions) = cluster.partition_counts(&topics).await else { return };
-            for tp in gone {
+            let mut gone = BTreeMap::new();
+            for tp in published {
                 let count = partitions.get(&*tp.topic).copied();
-                if let Some(count) = count.filter(|count| *count <= tp.partition) {
-                    claims.settle_gone(&tp, count).await;
+                if let Some(count) = count.filter(|count| *count <= tp.partition)
+                    && let Some(stall) = claims.settle_gone(&tp, count).await
+                {
+                    gone.insert(tp, stall);
                 }
             }
-            publisher.send_replace(partitions);
+            status.update(|view| {
+                for (tp, stall) in gone.iter().filter(|(tp, _)| !view.gone.contains_key(tp)) {
+                    say_stalled(tp, stall);
+                }
+                view.gone = gone;
+            });
+            counts.send_replace(partitions);
         });
     }
 

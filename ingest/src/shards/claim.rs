@@ -216,7 +216,7 @@ impl ClaimContext {
             closed.decisions.iter().any(|adopted| adopted.id == found.id)
         };
         let restart = |found: &decisions::Found| match found.recorded.decision {
-            Decision::Restart { from } => Some(from),
+            Decision::Restart { from, .. } => Some(from),
             _ => None,
         };
         Ok(decisions.iter().filter(adopted).rev().find_map(restart))
@@ -236,23 +236,27 @@ impl ClaimContext {
     }
 
     /// Looks after the shard of a partition that its topic does not have any more, which the group
-    /// therefore gives to nobody: has it say so, or closes it if an operator decided that.
-    pub async fn settle_gone(&self, tp: &TopicPartition, partitions: i32) {
+    /// therefore gives to nobody: has it say so, or closes it if an operator decided that. Returns the
+    /// stall while it is one.
+    pub async fn settle_gone(&self, tp: &TopicPartition, partitions: i32) -> Option<Stall> {
+        let stall = Stall::PartitionGone { partitions };
         let settled = async {
             let Life { id, found: Some((newest, mut checkpoint)), .. } = self.life(tp).await?
             else {
-                return Ok(());
+                return Ok(None);
             };
             adopt(&mut checkpoint, &decisions::about(&self.store, &id).await?);
-            if checkpoint.phase != Phase::Closed {
-                checkpoint.phase = Stall::PartitionGone { partitions }.phase();
+            let is_closed = checkpoint.phase == Phase::Closed;
+            if !is_closed {
+                checkpoint.phase = stall.phase();
             }
             self.write_stall(checkpoint, Some(&newest)).await;
-            Ok::<(), ClaimError>(())
+            Ok::<_, ClaimError>((!is_closed).then_some(stall.clone()))
         };
-        if let Err(error) = settled.await {
+        settled.await.unwrap_or_else(|error| {
             complain(tp, &error);
-        }
+            Some(stall.clone())
+        })
     }
 
     /// Claims a chain for a checkpoint that says that the shard is stalled, unless the newest object

@@ -68,6 +68,11 @@ fn what_is_missing_is_said() {
         &["parcel.events[1] is stalled: the log ends at offset 4, but had been read up to 9: it \
            was truncated or the topic was recreated"],
     );
+    // Nobody is given a partition that is gone, so it has no phase.
+    check(
+        |view| drop(view.gone.insert(tp(7), Stall::PartitionGone { partitions: 4 })),
+        &["parcel.events[7] is stalled: the topic has only 4 partitions now, so this one is gone"],
+    );
 }
 
 #[test]

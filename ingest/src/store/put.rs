@@ -90,10 +90,11 @@ impl Store {
                 .put(&scratch, content.into())
                 .await
                 .map_err(failed("writing", &scratch))?;
-            Point::BeforeRename.pass();
+            Point::BeforeReplace.pass();
             self.objects.rename(&scratch, key).await.map_err(failed("replacing", key))?;
             return Ok(true);
         }
+        Point::BeforeReplace.pass();
         Ok(matches!(self.put_if(key, content, mode).await?, Landed::Ours))
     }
 

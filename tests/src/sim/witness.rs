@@ -35,6 +35,7 @@ use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_ingest::checkpoint::chain::Nonces;
 use postroad_ingest::checkpoint::{Phase, ShardId};
 use postroad_ingest::source::kafka::TopicPartition;
+use postroad_schemas::units::NextOffset;
 
 use self::chains::Chains;
 use self::publishes::Publishes;
@@ -247,11 +248,11 @@ impl Witness {
         damage.now_or_never().expect("at once").expect("a sound store");
     }
 
-    /// How the newest life of a partition's shard stands.
-    pub(super) fn phase(&self, tp: &TopicPartition) -> Option<(ShardId, Phase)> {
+    /// How the newest life of a partition's shard stands, and what it has read up to.
+    pub(super) fn phase(&self, tp: &TopicPartition) -> Option<(ShardId, NextOffset, Phase)> {
         let seen = self.seen();
         let (id, newest) = seen.chains.newest_life(tp)?;
-        Some((id.clone(), newest.standing.phase))
+        Some((id.clone(), newest.state.ledger.next, newest.standing.phase))
     }
 
     /// What is not as it ought to be once everything is well again; nothing if all is.

@@ -201,7 +201,8 @@ impl<'a> World<'a> {
         let around = &self.around;
         let lived = i64::try_from(self.began.elapsed().as_micros()).expect("a short run");
         for tp in around.log.partitions() {
-            let Some((id, Phase::Stalled { reason, lost })) = around.witness.phase(&tp) else {
+            let Some((id, next, Phase::Stalled { reason, lost })) = around.witness.phase(&tp)
+            else {
                 continue;
             };
             let decision = match (reason, lost) {
@@ -209,7 +210,8 @@ impl<'a> World<'a> {
                     Decision::AcceptLoss { from: from.get(), to: to.get() }
                 }
                 (StallReason::Truncated | StallReason::Diverged | StallReason::Recreated, _) => {
-                    Decision::Restart { from: RestartFrom::Earliest }
+                    let from = RestartFrom::Earliest;
+                    Decision::Restart { from, next_offset: next.get(), stalled_by: reason }
                 }
                 _ => continue,
             };

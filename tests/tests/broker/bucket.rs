@@ -289,12 +289,12 @@ fn a_publisher_that_sleeps_before_a_put_replaces_nothing_newer() {
     let topic = &bed.topics[0].name;
     let producer = Producer::new(cluster);
     // The first publish puts some ten files; this is one of a later.
-    let sleeper = bed.start_armed(cluster, "sleeper", "before-rename:15:freeze");
+    let sleeper = bed.start_armed(cluster, "sleeper", "before-replace:15:freeze");
     let mut seed = 410;
     wait_until(SOON, "the publisher sleeps", || {
         producer.random(topic, 0, "parcel", seed, 20);
         seed += 1;
-        lines_with(&sleeper.log(), "failpoint before-rename") == 1
+        lines_with(&sleeper.log(), "failpoint before-replace") == 1
     });
     let heir = bed.start(cluster, "heir");
     producer.random(topic, 1, "parcel", seed, 100);

@@ -8,7 +8,7 @@ use postroad_tests::process::postroad_binary;
 use postroad_tests::tables::{OracleShards, Tables};
 use postroad_tests::wait::wait_until;
 
-use crate::bed::{Bed, SOON, arg, create_topic, shared_cluster, timed};
+use crate::bed::{Bed, SOON, arg, create_topic, lines_with, shared_cluster, timed};
 use crate::produce::Producer;
 use crate::stalls::{standing, wait_for_stall};
 
@@ -164,8 +164,19 @@ fn a_partition_that_is_gone_is_said_to_be_and_can_be_closed() {
         });
     };
     timed("fewer: gone", || stands(1, "stalled", "partition_gone"));
+    let stalled = [("partition", "1"), ("reason", "partition_gone")];
+    let is_said = |count: f64| {
+        wait_until(SOON, "the metric says how many are gone", || {
+            instance.sum("postroad_shard_stalled", &stalled) == count
+        });
+    };
+    is_said(1.0);
+    assert!(instance.readiness().is_some_and(|(_, body)| body.contains("only 1 partitions")));
     decided(&decide(&bed, "restart", (&topic, 1), &[]));
     timed("fewer: closed", || stands(1, "closed", "restarted"));
+    is_said(0.0);
+    let complaint = "so this one is gone";
+    assert_eq!(lines_with(&instance.log(), complaint), 1, "once: {}", instance.log());
     bed.assert_tables(&before);
     instance.stop();
 }

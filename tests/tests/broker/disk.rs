@@ -4,20 +4,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use postroad_tests::kafka::Cluster;
 use postroad_tests::tables::{OracleShards, rows};
 use postroad_tests::tmpfs::{Tmpfs, as_root};
 use postroad_tests::wait::wait_until;
 
-use crate::bed::{Bed, Instance, SOON, shared_cluster, timed};
+use crate::bed::{Bed, Instance, SOON, lines_with, shared_cluster, timed};
 use crate::produce::{Producer, Stream};
+use crate::stalls::{standing, wait_for_stall};
 
-/// What is read when a store fails, in readiness and in the metrics, while the process itself works.
-fn wait_for_failing_store(instance: &Instance, store: &Path) {
+/// Waits until a failing store is said in readiness and counted, while the process itself works.
+fn wait_for_failing_store(instance: &Instance) {
     wait_until(SOON, "the instance is not ready, because of its store", || {
         instance.readiness().is_some_and(|(status, body)| status == 503 && body.contains("store"))
     });
-    let _ = store;
     assert!(instance.sum("postroad_store_errors_total", &[]) > 0.5);
     assert_eq!(instance.process.get("/-/healthy").0, 200, "the process itself works");
 }
@@ -37,15 +36,11 @@ fn a_store_that_is_full_or_read_only_is_waited_for() {
         for fault in ["full", "read-only"] {
             let stream = Stream::start(cluster, &topic, "parcel", 2, 701);
             stream.wait_for(50);
-            let filler = if fault == "full" {
-                Some(disk.fill())
-            } else {
+            let filler = (fault == "full").then(|| disk.fill());
+            if filler.is_none() {
                 disk.set_read_only(true);
-                None
-            };
-            timed(&format!("full: {fault}, said"), || {
-                wait_for_failing_store(&instance, &bed.store);
-            });
+            }
+            timed(&format!("full: {fault}, said"), || wait_for_failing_store(&instance));
             stream.wait_for(300);
             match filler {
                 Some(filler) => fs::remove_file(filler).expect("it is there"),
@@ -56,16 +51,18 @@ fn a_store_that_is_full_or_read_only_is_waited_for() {
             stream.finish();
             timed(&format!("full: {fault}, caught up"), || bed.wait_for_oracle(cluster));
         }
-        eprintln!("{}", instance.log());
+        let complaint = "a checkpoint cannot be written; reading stops until it can";
+        assert_eq!(lines_with(&instance.log(), complaint), 2, "once each:\n{}", instance.log());
         // One that is killed while the disk is full, and one that starts on a full disk.
         let stream = Stream::start(cluster, &topic, "parcel", 2, 702);
         stream.wait_for(50);
         let filler = disk.fill();
-        wait_for_failing_store(&instance, &bed.store);
+        wait_for_failing_store(&instance);
         instance.kill();
         let mut late = bed.start(cluster, "late");
         let status = late.process.wait(SOON);
-        eprintln!("late: {status}\n{}", late.log());
+        assert_eq!(status.code(), Some(75), "{}", late.log());
+        assert_eq!(lines_with(&late.log(), "no space is left; make room"), 1, "{}", late.log());
         fs::remove_file(filler).expect("it is there");
         let instance = bed.start(cluster, "again");
         stream.wait_for(50);
@@ -77,9 +74,107 @@ fn a_store_that_is_full_or_read_only_is_waited_for() {
     });
 }
 
+#[test]
+fn a_store_deleted_under_a_running_instance_is_written_again_from_what_it_holds() {
+    let cluster = shared_cluster();
+    let bed = Bed::new(cluster, "deleted", &[("parcel", "parcel", 2)]);
+    let topic = bed.topics[0].name.clone();
+    let producer = Producer::new(cluster);
+    let instance = bed.start(cluster, "only");
+    let produce = |seed| {
+        for partition in 0..2 {
+            producer.random(&topic, partition, "parcel", seed, 100);
+        }
+    };
+    produce(710);
+    timed("deleted: caught up before", || bed.wait_for_oracle(cluster));
+    fs::remove_dir_all(&bed.store).expect("it is there");
+    produce(711);
+    timed("deleted: caught up", || bed.wait_for_oracle(cluster));
+    let removed = "the object before it was removed";
+    assert!(lines_with(&instance.log(), removed) > 0, "{}", instance.log());
+    instance.stop();
+    bed.assert_tables(&bed.expected(cluster));
+    let instance = bed.start(cluster, "only");
+    produce(712);
+    let expected = timed("deleted: started again", || bed.wait_for_oracle(cluster));
+    instance.stop();
+    bed.assert_tables(&expected);
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// Changes one bit in the middle of a file.
+fn flip(path: &Path, bit: u8) {
+    let mut bytes = fs::read(path).expect("it is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1 << bit;
+    fs::write(path, bytes).expect("it is writable");
+}
+
 fn objects(bed: &Bed, topic: &str, partition: i32) -> Vec<PathBuf> {
     let folder = bed.chain_folder(topic, partition);
     bed.chain(topic, partition).into_iter().map(|seq| folder.join(format!("{seq:020}"))).collect()
+}
+
+#[test]
+fn bytes_that_rot_are_noticed_and_cost_nothing_while_anything_is_whole() {
+    let cluster = shared_cluster();
+    let bed = Bed::new(cluster, "rot", &[("parcel", "parcel", 2)]);
+    let topic = bed.topics[0].name.clone();
+    let producer = Producer::new(cluster);
+    let instance = bed.start(cluster, "only");
+    for seed in 720..723 {
+        for partition in 0..2 {
+            producer.random(&topic, partition, "parcel", seed, 60);
+        }
+        bed.wait_for_oracle(cluster);
+    }
+    instance.stop();
+
+    // The newest checkpoint of one shard; of the tables one file flipped, one gone, one too many.
+    flip(objects(&bed, &topic, 0).last().expect("it has checkpoints"), 0);
+    let tables = walk(&bed.store.join("tables/daily_rollups"));
+    flip(&tables[0], 0);
+    fs::remove_file(bed.store.join("tables/ledger/data.parquet")).expect("it is there");
+    let stray = bed.store.join("tables/daily_rollups/business_month=1999-01-01/data.parquet");
+    fs::create_dir_all(stray.parent().expect("it has one")).expect("the store is writable");
+    fs::copy(&tables[1], &stray).expect("the store is writable");
+    let instance = bed.start(cluster, "only");
+    producer.random(&topic, 1, "parcel", 723, 60);
+    let expected = timed("rot: mended", || bed.wait_for_oracle(cluster));
+    assert_eq!(lines_with(&instance.log(), "a checkpoint is damaged"), 1, "{}", instance.log());
+    wait_until(SOON, "what nobody names is deleted", || !stray.exists());
+    instance.stop();
+    bed.assert_tables(&expected);
+
+    // All checkpoints of one shard: it does not begin anew, and the other goes on.
+    let all = objects(&bed, &topic, 0);
+    let copies: Vec<Vec<u8>> =
+        all.iter().map(|path| fs::read(path).expect("it is there")).collect();
+    for path in &all {
+        flip(path, 1);
+    }
+    let instance = bed.start(cluster, "only");
+    timed("rot: stalled", || wait_for_stall(&instance, (&topic, 0), "unreadable"));
+    instance.stop();
+    for (path, copy) in all.iter().zip(copies) {
+        fs::write(path, copy).expect("the store is writable");
+    }
+    let instance = bed.start(cluster, "only");
+    producer.random(&topic, 0, "parcel", 724, 60);
+    let expected = timed("rot: restored", || bed.wait_for_oracle(cluster));
+    instance.stop();
+    let tables = bed.assert_tables(&expected);
+    assert_eq!(standing(&tables, &topic, 0), ("running", None));
 }
 
 /// What readers are shown of a store, to the bit, apart from the stamps of its publishes.
@@ -110,7 +205,7 @@ fn an_older_checkpoint_restored_by_hand_leads_to_the_same_tables() {
     for round in 0..2 {
         let all = objects(&bed, &topic, 0);
         let kept = all.len() / 2;
-        eprintln!("restored: {kept} of {} checkpoints are kept", all.len());
+        eprintln!("restored: {kept} of {} checkpoints are left", all.len());
         all[kept..].iter().for_each(|path| fs::remove_file(path).expect("it is there"));
         let instance = bed.start(cluster, "only");
         // Once with more to read, once without.
@@ -122,12 +217,10 @@ fn an_older_checkpoint_restored_by_hand_leads_to_the_same_tables() {
         instance.wait_ready();
         instance.stop();
         bed.assert_tables(&expected);
+        assert_eq!(lines_with(&bed.log("only"), "damage=it is gone"), round + 1, "once each");
     }
     untouched.wait_for(&expected);
     reference.stop();
     untouched.assert_tables(&expected);
     assert_same_tables(&bed, &untouched);
 }
-
-#[allow(dead_code)]
-fn _unused(_: &Cluster) {}

@@ -13,6 +13,8 @@ mod bed;
 mod bucket;
 mod decisions;
 mod disk;
+mod failpoints;
+mod fences;
 mod files;
 mod fold;
 mod group;

@@ -1,5 +1,6 @@
-//! Twenty deaths, and proof afterwards: instances are killed at random moments while producers go on,
-//! and then `postroad verify` reads the log again and finds nothing amiss, unless something was altered.
+//! Twenty deaths, and proof afterwards: instances are killed at random moments, and brokers too, while
+//! producers go on; and then `postroad verify` reads the log again and finds nothing amiss, unless
+//! something was altered.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use postroad_tests::wait::wait_until;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::bed::{Bed, SOON, arg, shared_cluster, timed};
+use crate::bed::{Bed, SOON, arg, three_brokers, timed};
 use crate::group::running_shards;
 use crate::produce::Stream;
 
@@ -57,12 +58,12 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn twenty_deaths_later_the_log_proves_every_figure_and_every_alteration() {
-    let cluster = shared_cluster();
-    let bed = Bed::new(cluster, "soak", &[("parcel", "parcel", 3), ("finance", "finance", 2)]);
+    let mut cluster = three_brokers();
+    let bed = Bed::new(&cluster, "soak", &[("parcel", "parcel", 3), ("finance", "finance", 2)]);
     let [parcel, finance] = &*bed.topics else { unreachable!("two topics were asked for") };
-    let parcels = Stream::start(cluster, &parcel.name, "parcel", 3, 80);
-    let transactions = Stream::transactions(cluster, &finance.name, "finance", 2, 81);
-    let mut instances = [bed.start(cluster, "a"), bed.start(cluster, "b")];
+    let parcels = Stream::start(&cluster, &parcel.name, "parcel", 3, 80);
+    let transactions = Stream::transactions(&cluster, &finance.name, "finance", 2, 81);
+    let mut instances = [bed.start(&cluster, "a"), bed.start(&cluster, "b")];
     let seed = rand::random();
     eprintln!("soak: seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
@@ -73,14 +74,20 @@ fn twenty_deaths_later_the_log_proves_every_figure_and_every_alteration() {
                 (instances.iter().map(running_shards).sum::<f64>() - 5.0).abs() < 0.5
             });
         }
+        // One broker of three goes, now and then, and is back three deaths later.
+        match cycle % 5 {
+            1 => cluster.kill_node(rng.random_range(0..3)),
+            4 => cluster.start_broker(),
+            _ => {}
+        }
         parcels.wait_for(rng.random_range(10..120));
         let victim = rng.random_range(0..2);
-        let fresh = bed.start(cluster, ["a", "b"][victim]);
+        let fresh = bed.start(&cluster, ["a", "b"][victim]);
         std::mem::replace(&mut instances[victim], fresh).kill();
     }
     let sent = parcels.finish() + transactions.finish();
     eprintln!("soak: {sent} records, {CYCLES} deaths");
-    let expected = timed("soak: caught up", || bed.wait_for_oracle(cluster));
+    let expected = timed("soak: caught up", || bed.wait_for_oracle(&cluster));
     let config = bed.configure(cluster.bootstrap(), "verify", 1);
     timed("soak: verified beside the running instances", || {
         assert_verdict(&config, 0, "while two instances run");

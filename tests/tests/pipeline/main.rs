@@ -10,6 +10,7 @@ mod demo;
 mod exactness;
 mod instances;
 mod privacy;
+mod replays;
 mod restatements;
 mod stores;
 mod verify;

@@ -4,7 +4,7 @@ use postroad_aggregate::decision::Refused;
 use postroad_schemas::units::NextOffset;
 use tracing::{info, warn};
 
-use crate::checkpoint::{Adopted, Checkpoint, Phase};
+use crate::checkpoint::{Adopted, Checkpoint, Phase, StallReason};
 use crate::decisions::{Decision, Found};
 
 /// Why a decision was not adopted.
@@ -18,9 +18,14 @@ enum Unfit {
         /// Where the shard stands.
         next: NextOffset,
     },
-    /// The shard goes on by itself.
-    #[error("the shard is not stalled")]
-    NotStalled,
+    /// It was made about another stall than this one, if the shard is stalled at all.
+    #[error("it ends a stall of reason {} at offset {next_offset}, which is not how the shard stands", stalled_by.as_str())]
+    OtherStall {
+        /// Where the shard stood.
+        next_offset: i64,
+        /// Why it was stalled.
+        stalled_by: StallReason,
+    },
     /// A product or a number of a replay means nothing to this program.
     #[error("it cannot be understood; it was recorded by a newer program, or changed by hand")]
     NotUnderstood,
@@ -71,9 +76,11 @@ fn apply(checkpoint: &mut Checkpoint, found: &Found) -> Result<(), Unfit> {
             }
             checkpoint.state.lose(NextOffset::new(to), found.id)?;
         }
-        Decision::Restart { .. } => {
-            if !matches!(checkpoint.phase, Phase::Stalled { .. }) {
-                return Err(Unfit::NotStalled);
+        &Decision::Restart { next_offset, stalled_by, .. } => {
+            let is_meant = matches!(checkpoint.phase, Phase::Stalled { reason, .. } if reason == stalled_by)
+                && checkpoint.state.ledger.next.get() == next_offset;
+            if !is_meant {
+                return Err(Unfit::OtherStall { next_offset, stalled_by });
             }
             checkpoint.phase = Phase::Closed;
         }
@@ -104,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::segments::Unsealed;
-    use crate::checkpoint::{ShardId, StallReason, Standing};
+    use crate::checkpoint::{ShardId, Standing};
     use crate::decisions::{Recorded, ReplayRecord, RestartFrom};
 
     fn stalled_at(next: i64) -> Checkpoint {
@@ -145,9 +152,25 @@ mod tests {
         assert_ne!(one.state.ledger.digest, other.state.ledger.digest);
     }
 
+    fn restart(id: u128, next_offset: i64, stalled_by: StallReason) -> Found {
+        decided(id, Decision::Restart { from: RestartFrom::Earliest, next_offset, stalled_by })
+    }
+
+    #[test]
+    fn a_restart_ends_the_stall_that_it_was_made_about_and_no_other() {
+        let decisions =
+            [restart(1, 4, StallReason::RetentionOverrun), restart(2, 5, StallReason::Diverged)];
+        let mut stalled = stalled_at(5);
+        let before = stalled.phase;
+        adopt(&mut stalled, &decisions);
+        assert_eq!((stalled.phase, stalled.decisions.len()), (before, 0));
+        adopt(&mut stalled, &[restart(3, 5, StallReason::RetentionOverrun)]);
+        assert_eq!((stalled.phase, stalled.decisions.len()), (Phase::Closed, 1));
+    }
+
     #[test]
     fn only_a_stalled_shard_is_closed_and_nothing_is_adopted_after() {
-        let restart = decided(1, Decision::Restart { from: RestartFrom::Earliest });
+        let restart = restart(1, 5, StallReason::RetentionOverrun);
         let release = decided(2, Decision::ReleaseDay { through: BusinessDay::from_days(9) });
         let mut running = stalled_at(5);
         running.phase = Phase::Running;

@@ -14,6 +14,7 @@ use super::*;
 use crate::checkpoint::segments::Unsealed;
 use crate::checkpoint::{ShardId, Standing};
 use crate::store::Store;
+use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 use postroad_aggregate::seal::Part;
 
@@ -181,7 +182,15 @@ async fn old_days_are_sealed_and_late_records_open_them_again() {
 
     let store = Store::over(Arc::new(InMemory::new()), "memory".to_owned());
     let id = ShardId::kafka("parcel.events", 0);
-    segments::put(&store, &id, &sealed).await.expect("memory takes them");
+    // What lies there already is the same, or it is damaged and must not be listed.
+    let first = segments::key(&id, &sealed[0].segment);
+    store.create(&first, b"rotten".as_slice().into()).await.expect("memory takes it");
+    let error = segments::put(&store, &id, &sealed).await.expect_err("not what its name says");
+    assert!(error.to_string().contains("it is damaged"), "{error}");
+    store.objects().delete(&first).await.expect("memory");
+    for _ in 0..2 {
+        segments::put(&store, &id, &sealed).await.expect("memory takes them");
+    }
     let mut unsealed = Unsealed::default();
     unsealed.update(&store, &id, &state.sealed).await.expect("they can be read");
     let whole = unsealed.whole(&state);
