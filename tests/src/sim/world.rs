@@ -173,10 +173,21 @@ impl<'a> World<'a> {
             self.around.log.recreate(topic, &self.dice);
         }
         self.around.log.settle();
+        self.write_over_damage();
         self.around.group.rebalance(false);
         self.faulty.heal();
         self.faulty.land_late_writes().await;
         self.come_to_rest().await;
+    }
+
+    /// Whoever reads a shard to its end knows nothing of damage to what it has written, and writes
+    /// nothing until something new comes: each log gets one more record.
+    fn write_over_damage(&self) {
+        if self.fates.iter().any(|(fate, _)| *fate == Fate::Damage) {
+            for tp in self.around.log.partitions() {
+                self.around.log.append(&tp, 1, false);
+            }
+        }
     }
 
     async fn come_to_rest(&mut self) {
