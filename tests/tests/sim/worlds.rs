@@ -2,6 +2,7 @@
 //! everything comes right.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -10,8 +11,8 @@ use postroad_tests::sim::{Report, run};
 
 use crate::{failure, replay_it, scenarios};
 
-/// Worlds that the suite runs, unless `POSTROAD_SIM_SEEDS` says otherwise. `POSTROAD_SIM_SEEDS=1200 cargo
-/// sim` makes a million steps.
+/// Worlds that the suite runs, unless `POSTROAD_SIM_SEEDS` says otherwise: `POSTROAD_SIM_SEEDS=1200 cargo
+/// sim` makes a million steps, and `POSTROAD_SIM_SEEDS=1200..2400` another million.
 const SEEDS: u64 = 400;
 /// Fewer worlds than these are too few to ask what they were like.
 const SEEDS_JUDGED: u64 = 200;
@@ -46,15 +47,14 @@ const COUNTS_MIN: [(&str, u64); 20] = [
 
 #[test]
 fn hostile_worlds_break_no_promise_and_heal() {
-    let seeds = std::env::var("POSTROAD_SIM_SEEDS");
-    let seeds = seeds.map_or(SEEDS, |seeds| seeds.parse().expect("POSTROAD_SIM_SEEDS is a number"));
+    let seeds = seeds();
     let began = Instant::now();
-    let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals::default()));
+    let (next, totals) = (AtomicU64::new(seeds.start), Mutex::new(Totals::default()));
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             let totals = || totals.lock().unwrap_or_else(PoisonError::into_inner);
-            if seed >= seeds || totals().broken.len() >= BROKEN_MAX {
+            if seed >= seeds.end || totals().broken.len() >= BROKEN_MAX {
                 return;
             }
             let report = run(seed, &scenarios::of(seed), false);
@@ -79,13 +79,23 @@ fn hostile_worlds_break_no_promise_and_heal() {
             again.join("\n")
         );
     }
-    if seeds < SEEDS_JUDGED {
+    if worlds < SEEDS_JUDGED {
         return;
     }
-    assert!(steps >= seeds * STEPS_MIN, "{steps} steps are few: the worlds hardly live");
+    assert!(steps >= worlds * STEPS_MIN, "{steps} steps are few: the worlds hardly live");
     for (what, min) in COUNTS_MIN {
-        let (count, min) = (counts.get(what).copied().unwrap_or_default(), min * seeds / 1_000);
+        let (count, min) = (counts.get(what).copied().unwrap_or_default(), min * worlds / 1_000);
         assert!(count >= min, "{count} {what}, expected {min} or more: the worlds are too tame");
+    }
+}
+
+/// Which worlds to run.
+fn seeds() -> Range<u64> {
+    let Ok(seeds) = std::env::var("POSTROAD_SIM_SEEDS") else { return 0..SEEDS };
+    let number = |seed: &str| seed.parse().expect("POSTROAD_SIM_SEEDS is 1200 or 1200..2400");
+    match seeds.split_once("..") {
+        None => 0..number(&seeds),
+        Some((first, end)) => number(first)..number(end),
     }
 }
 
