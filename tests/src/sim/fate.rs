@@ -1,7 +1,5 @@
 //! What befalls a world, by lot.
 
-use std::time::Duration;
-
 use postroad_ingest::source::kafka::TopicPartition;
 
 use super::odds::Fate;
@@ -119,17 +117,22 @@ impl World<'_> {
         self.around.log.delete(topic);
         let (log, group, dice) =
             (self.around.log.clone(), self.around.group.clone(), self.dice.clone());
-        let absent = if dice.one_in(2) { dice.millis(1..6_000) } else { Duration::ZERO };
-        tokio::spawn(async move {
-            if !absent.is_zero() {
-                group.rebalance(false);
-                pass(absent).await;
-            }
+        let make_anew = move || {
             log.recreate(topic, &dice);
             for tp in log.partitions().iter().filter(|tp| &*tp.topic == topic) {
-                log.append(tp, dice.number(0..40), false);
+                log.append(tp, dice.number(0..60), false);
             }
             group.rebalance(false);
+        };
+        if self.dice.one_in(2) {
+            // At once: whoever reads it may find nothing but other records where it goes on.
+            return make_anew();
+        }
+        self.around.group.rebalance(false);
+        let absent = self.dice.millis(1..6_000);
+        tokio::spawn(async move {
+            pass(absent).await;
+            make_anew();
         });
     }
 

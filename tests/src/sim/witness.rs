@@ -115,6 +115,8 @@ impl Witness {
             self.judge(|seen| seen.publishes.manifest(content, &mut seen.chains));
         } else if shown.starts_with("tables/") {
             self.judge(|seen| seen.publishes.file(shown, content));
+        } else if shown.starts_with("segments/") {
+            self.journal.count("segments");
         }
     }
 
@@ -124,6 +126,7 @@ impl Witness {
         if shown.starts_with("state/") {
             self.judge(|seen| seen.chains.deleted(shown));
         } else if shown.starts_with("segments/") {
+            self.journal.count("segments deleted");
             self.judge(|seen| seen.chains.segment_deleted(shown));
         } else if shown.starts_with("tables/") {
             self.judge(|seen| seen.publishes.file_deleted(shown));

@@ -22,11 +22,12 @@ const STEPS_MIN: u64 = 700;
 const BROKEN_MAX: usize = 5;
 
 /// What has to happen in each thousand of them, or they prove nothing.
-const COUNTS_MIN: [(&str, u64); 20] = [
+const COUNTS_MIN: [(&str, u64); 21] = [
     ("claims", 10_000),
     ("claims above a cut", 200),
     ("commits", 7_000),
     ("late puts below the newest", 50),
+    ("segments", 1_000),
     ("stalls recorded", 500),
     ("lives closed", 400),
     ("decisions", 500),
