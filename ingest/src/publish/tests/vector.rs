@@ -34,6 +34,23 @@ async fn a_shard_that_went_back_stops_the_publishing() {
     desk.check_files().await;
 }
 
+/// The place counts, too: what a decision changes is in an object of the same offset.
+#[tokio::test]
+async fn a_shard_that_went_back_at_the_same_offset_stops_the_publishing() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    log.released_through = Some(date(6, 20));
+    desk.write(&log).await;
+    publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
+    let newest = log.id.prefix().join(Seq::new(1).to_string());
+    desk.inner.delete(&newest).await.expect("deleted");
+    let failed = desk.take_over().await.publish(&expected(&[&log]), today()).await;
+    assert!(matches!(failed, Err(PublishError::WentBack { .. })), "{failed:?}");
+    assert_eq!(desk.manifests().await.len(), 1);
+}
+
 #[tokio::test]
 async fn a_damaged_checkpoint_that_falls_back_stops_the_publishing_of_a_new_publisher() {
     let mut desk = Desk::new();
