@@ -3,7 +3,7 @@
 
 mod adopt;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,10 +15,11 @@ use postroad_schemas::contract::Contract;
 use postroad_schemas::units::NextOffset;
 use tracing::warn;
 
-use self::adopt::adopt;
+use self::adopt::{adopt, has_replay};
 use super::stall::Stall;
 use crate::checkpoint::chain::{ChainError, Newest, Tip};
 use crate::checkpoint::envelope::Seq;
+use crate::checkpoint::segments::Unsealed;
 use crate::checkpoint::{
     Checkpoint, LoadError, Phase, ShardId, StallReason, Standing, format, segments,
 };
@@ -158,7 +159,7 @@ impl ClaimContext {
             None => (None, self.first(&id, begins, range).await?),
         };
         let shard_chain = self.store.chain(&id);
-        adopt(&mut checkpoint, &decisions::about(&self.store, &id).await?);
+        self.adopt(&mut checkpoint).await?;
         if checkpoint.phase == Phase::Closed {
             let payload = Bytes::from(format::encode(&checkpoint));
             shard_chain.claim(newest.as_ref(), payload).await?;
@@ -202,6 +203,26 @@ impl ClaimContext {
                 found => return Ok(Life { id, found, begins }),
             }
         }
+    }
+
+    /// Adopts what operators decided about the shard of a checkpoint.
+    async fn adopt(&self, checkpoint: &mut Checkpoint) -> Result<(), ClaimError> {
+        let decisions = decisions::about(&self.store, &checkpoint.id).await?;
+        let mut rejected = BTreeSet::new();
+        if has_replay(checkpoint, &decisions) {
+            let mut unsealed = Unsealed::default();
+            match unsealed.update(&self.store, &checkpoint.id, &checkpoint.state.sealed).await {
+                // Where segments are gone the shard stalls, and adopts no replay before it is whole.
+                Err(error) if error.is_not_found() => {}
+                read => {
+                    read?;
+                    let letters = unsealed.whole(&checkpoint.state).dead_letters;
+                    rejected.extend(letters.into_iter().map(|letter| letter.offset));
+                }
+            }
+        }
+        adopt(checkpoint, &decisions, &rejected);
+        Ok(())
     }
 
     /// The newest checkpoint of a life. Where the one that was published is gone, taken away by hand or
@@ -253,11 +274,10 @@ impl ClaimContext {
     pub async fn settle_gone(&self, tp: &TopicPartition, partitions: i32) -> Option<Stall> {
         let stall = Stall::PartitionGone { partitions };
         let settled = async {
-            let Life { id, found: Some((newest, mut checkpoint)), .. } = self.life(tp).await?
-            else {
+            let Life { found: Some((newest, mut checkpoint)), .. } = self.life(tp).await? else {
                 return Ok(None);
             };
-            adopt(&mut checkpoint, &decisions::about(&self.store, &id).await?);
+            self.adopt(&mut checkpoint).await?;
             let is_closed = checkpoint.phase == Phase::Closed;
             if !is_closed {
                 checkpoint.phase = stall.phase();
@@ -272,16 +292,15 @@ impl ClaimContext {
     }
 
     /// Claims a chain for a checkpoint that says that the shard is stalled, unless the newest object
-    /// says the same. Whoever is faster finds the stall by itself.
+    /// says the same. Whoever is faster finds the stall by itself. A shard that stalls before its first
+    /// checkpoint gets one: a decision is about a checkpoint.
     async fn write_stall(&self, stalled: Checkpoint, newest: Option<&Newest>) {
-        // A shard that stalls before its first checkpoint has nothing that a reader could miss.
-        let Some(newest) = newest else { return };
         let payload = Bytes::from(format::encode(&stalled));
-        if payload == newest.payload {
+        if newest.is_some_and(|newest| newest.payload == payload) {
             return;
         }
         Point::BeforeStall.pass();
-        if let Err(error) = self.store.chain(&stalled.id).claim(Some(newest), payload).await {
+        if let Err(error) = self.store.chain(&stalled.id).claim(newest, payload).await {
             complain(&stalled.id, &error);
         }
     }

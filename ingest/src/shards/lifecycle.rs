@@ -122,10 +122,11 @@ impl Lifecycle {
         generation: Generation,
         number: u64,
     ) -> bool {
-        let owned = self.shards.get_mut(tp).filter(|owned| owned.generation == generation);
-        let Some(owned) = owned.filter(|owned| owned.claim == Claim::PutOff(number)) else {
-            return false;
-        };
+        let owned = self
+            .shards
+            .get_mut(tp)
+            .filter(|owned| owned.generation == generation && owned.claim == Claim::PutOff(number));
+        let Some(owned) = owned else { return false };
         owned.claim = Claim::UnderWay { decided: false };
         true
     }
