@@ -42,7 +42,7 @@ pub struct Metrics {
     pub rebalances: IntCounter,
     /// Chains that turned out to be somebody else's.
     pub fenced: IntCounter,
-    /// From freezing a state to its put having landed.
+    /// One try to write a checkpoint: its segments, the confirmation, the put and its checks.
     pub checkpoint_duration: Histogram,
     /// When a put last landed.
     pub checkpoint_last_success: Gauge,
@@ -187,7 +187,7 @@ impl Metrics {
             ),
             checkpoint_duration: build.histogram(
                 "postroad_checkpoint_duration_seconds",
-                "From freezing a state to its checkpoint having landed.",
+                "One try to write a checkpoint: segments, confirmation, put and checks.",
             ),
             checkpoint_last_success: build.seconds(
                 "postroad_checkpoint_last_success_timestamp_seconds",

@@ -7,11 +7,12 @@ mod effects;
 mod parts;
 pub mod prepare;
 mod publisher;
+mod question;
+mod stop;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use object_store::path::Path;
@@ -24,6 +25,8 @@ pub use self::parts::{Parts, worker_context};
 
 use self::parts::start_parts;
 use self::publisher::{PublisherTask, Role};
+use self::question::Questions;
+use self::stop::{CLOSE_DEADLINE, STOP_GRACE, ending, too_slow};
 use self::writer::Writers;
 use crate::checkpoint::ShardId;
 use crate::clock::{Clock, now};
@@ -33,7 +36,7 @@ use crate::error::{Exit, Failure};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::shards::claim::ClaimContext;
-use crate::shards::lifecycle::{Event, Lifecycle, ShardPhase};
+use crate::shards::lifecycle::{Event, Lifecycle, ShardPhase, Unconfirmed};
 use crate::shards::stall::Stall;
 use crate::shards::worker::{FromWorker, ToWorker, Workers, log_loaded};
 use crate::source::Consumer;
@@ -43,10 +46,6 @@ use crate::status::Status;
 
 /// Bytes of values between the poll thread and the workers.
 const QUEUE_BYTES: usize = 64 << 20;
-/// How long a stop may take until the last checkpoints and the last publish are made.
-const STOP_GRACE: Duration = Duration::from_secs(25);
-/// How long the consumer may take to leave its group.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(15);
 /// How often idle partitions are looked for.
 const IDLE_CHECK: Duration = Duration::from_secs(10);
 /// How often new partitions are looked for.
@@ -132,8 +131,8 @@ enum Stopping {
 
 /// Answers of tasks, by shard and generation.
 type Answer = (TopicPartition, Generation, Event);
-/// A claim that was put off.
-type ClaimDue = (TopicPartition, Generation);
+/// A claim that was put off, and its number.
+type ClaimDue = (TopicPartition, Generation, u64);
 
 /// The loop and what it steers.
 pub struct Instance {
@@ -147,10 +146,8 @@ pub struct Instance {
     stopping: Stopping,
     /// Whether the group has told which partitions are ours.
     joined: bool,
-    /// Whether a question to the brokers is unanswered.
-    asking_for_ends: Arc<AtomicBool>,
-    asking_for_partitions: Arc<AtomicBool>,
-    asking_for_decisions: Arc<AtomicBool>,
+    /// What is asked of the brokers and of the store now and then.
+    questions: Questions,
     /// The decisions that shards were claimed after.
     decisions_seen: BTreeSet<Path>,
     writers: Writers,
@@ -194,9 +191,7 @@ impl Instance {
             shown,
             stopping: Stopping::No,
             joined: false,
-            asking_for_ends: Arc::default(),
-            asking_for_partitions: Arc::default(),
-            asking_for_decisions: Arc::default(),
+            questions: Questions::default(),
             decisions_seen: BTreeSet::new(),
             writers,
             first_topic: config.kafka.topics[0].name.as_str().into(),
@@ -247,9 +242,7 @@ impl Instance {
                 Some(event) = self.source_events.recv() => self.on_source(event)?,
                 Some(event) = self.worker_events.recv() => self.on_worker(event)?,
                 Some(answer) = self.answers.1.recv() => self.on_answer(answer),
-                Some((tp, generation)) = self.claims_due.1.recv() => {
-                    self.claim(tp, generation, Duration::ZERO);
-                }
+                Some(due) = self.claims_due.1.recv() => self.claim_due(due),
                 Some(keys) = self.decisions.1.recv() => self.on_decisions(keys),
                 _ = checkpoint.tick() => self.freeze_all(),
                 _ = idle.tick() => self.ask_for_log_ends(),
@@ -317,6 +310,7 @@ impl Instance {
 
     fn on_answer(&mut self, (tp, generation, event): Answer) {
         let (tp, metrics) = (&tp, &self.shown.metrics);
+        let awaited = self.lifecycle.awaits_put(tp, generation);
         match &event {
             Event::Claimed(claimed) => log_loaded(&claimed.shard),
             Event::ClaimStalled(stall) => self.log_stall(tp, stall),
@@ -325,12 +319,14 @@ impl Instance {
                 metrics.count_checkpoint("committed");
                 metrics.checkpoint_last_success.set(now().as_seconds_f64());
             }
+            // By what was put in its place meanwhile, by this instance or by whoever owns it now.
+            Event::Fenced(_) if !awaited => {}
             Event::Fenced(by) => {
                 metrics.count_checkpoint("fenced");
                 metrics.fenced.inc();
                 warn!(shard = %tp, reason = %by, "fenced: another instance owns the shard");
             }
-            Event::Unconfirmed(_) => metrics.count_checkpoint("unconfirmed"),
+            Event::Unconfirmed { .. } => metrics.count_checkpoint("unconfirmed"),
             Event::Recreated => {
                 metrics.count_checkpoint("recreated");
                 error!(shard = %tp, "the topic was made anew under the running consumer; what was read since the last checkpoint is dropped");
@@ -344,7 +340,19 @@ impl Instance {
             }
             _ => {}
         }
+        let unconfirmed = awaited && matches!(event, Event::Unconfirmed { .. });
         self.step(tp, generation, event);
+        if unconfirmed {
+            self.log_unconfirmed(tp);
+        }
+    }
+
+    /// Says once that a shard is read and not checkpointed.
+    fn log_unconfirmed(&self, tp: &TopicPartition) {
+        let found = self.lifecycle.unconfirmed().find(|(of, _)| *of == tp);
+        if let Some((_, Unconfirmed { in_a_row: Unconfirmed::LASTING, error })) = found {
+            warn!(shard = %tp, %error, "no checkpoint is written: the brokers do not say that the topic is still the one that was read; trying again");
+        }
     }
 
     fn log_stall(&self, tp: &TopicPartition, stall: &Stall) {
@@ -355,7 +363,8 @@ impl Instance {
     }
 
     fn log_claim_failure(&self, tp: &TopicPartition, failure: &str) {
-        if let Some(ShardPhase::Loading { failure: None }) = self.phase(tp) {
+        let said = |phase| matches!(phase, ShardPhase::Loading { failure: Some(_) });
+        if !self.phase(tp).is_none_or(said) {
             warn!(shard = %tp, error = %failure, "cannot be claimed yet; trying again");
         }
     }
@@ -394,11 +403,14 @@ impl Instance {
             ShardPhase::Running { unresolved } => unresolved.clone(),
             _ => None,
         });
+        let lasting = self.lifecycle.unconfirmed().filter(|(_, found)| found.is_lasting());
+        let unconfirmed = lasting.map(|(tp, found)| (tp.clone(), found.clone())).collect();
         let log_ends = self.consumer.log_ends();
         self.shown.status.update(|view| {
             view.joined = self.joined;
             view.phases = phases;
             view.store_failing = store_failing;
+            view.unconfirmed = unconfirmed;
             view.log_ends = log_ends.into_iter().collect();
         });
     }
@@ -411,37 +423,7 @@ impl Instance {
         }
         let closed = self.consumer.close(CLOSE_DEADLINE).await;
         self.workers.stop();
-        match closed {
-            Ok(()) if in_time => {
-                info!("stopped");
-                Ok(())
-            }
-            Ok(()) => Err(Failure::new(
-                Exit::TempFail,
-                format!(
-                    "the last publish was not made within {} s; the next one holds what it lacks",
-                    STOP_GRACE.as_secs()
-                ),
-            )),
-            Err(_) => Err(Failure::new(
-                Exit::TempFail,
-                format!(
-                    "the consumer did not leave its group within {} s; every checkpoint is \
-                     written, so nothing is lost",
-                    CLOSE_DEADLINE.as_secs()
-                ),
-            )),
-        }
+        let unwritten: Vec<_> = self.lifecycle.unconfirmed().map(|(tp, _)| tp).collect();
+        ending(&unwritten, in_time, closed.is_ok())
     }
-}
-
-fn too_slow() -> Failure {
-    Failure::new(
-        Exit::TempFail,
-        format!(
-            "the last checkpoints were not written within {} s; what they lack is read again at \
-             the next start",
-            STOP_GRACE.as_secs()
-        ),
-    )
 }

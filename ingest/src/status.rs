@@ -9,7 +9,7 @@ use postroad_schemas::units::Timestamp;
 
 use crate::metrics::state_label;
 use crate::publish::Snapshot;
-use crate::shards::lifecycle::ShardPhase;
+use crate::shards::lifecycle::{ShardPhase, Unconfirmed};
 use crate::shards::stall::Stall;
 use crate::source::kafka::TopicPartition;
 
@@ -52,6 +52,9 @@ pub struct View {
     pub log_ends: BTreeMap<TopicPartition, i64>,
     /// Why the store fails, while it does.
     pub store_failing: Option<String>,
+    /// The shards that are read and not checkpointed, for some time already, because the brokers do not
+    /// say that their topics are still those that were read.
+    pub unconfirmed: BTreeMap<TopicPartition, Unconfirmed>,
     /// Why the last publish failed, if it did.
     pub publish_failing: Option<String>,
     /// What this instance published last, while it is the publisher.
@@ -99,6 +102,12 @@ impl View {
         if let Some(error) = &self.store_failing {
             missing.push(format!("the store fails: {error}"));
         }
+        missing.extend(self.unconfirmed.iter().map(|(tp, Unconfirmed { in_a_row, error })| {
+            format!(
+                "{tp} is not checkpointed: the brokers have not confirmed its topic {in_a_row} \
+                 times in a row: {error}"
+            )
+        }));
         missing
     }
 }

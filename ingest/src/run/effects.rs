@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use object_store::path::Path;
@@ -11,7 +10,7 @@ use postroad_schemas::units::Timestamp;
 use tokio::time::sleep;
 use tracing::error;
 
-use super::Instance;
+use super::{ClaimDue, Instance};
 use crate::checkpoint::Source;
 use crate::decisions;
 use crate::error::chain;
@@ -30,7 +29,14 @@ pub(super) fn say_stalled(tp: &TopicPartition, stall: &Stall) {
 impl Instance {
     pub(super) fn perform(&mut self, tp: &TopicPartition, generation: Generation, effect: Effect) {
         match effect {
-            Effect::Claim(after) => self.claim(tp.clone(), generation, after),
+            Effect::Claim => self.claim(tp.clone(), generation),
+            Effect::ClaimLater { number, after } => {
+                let (tp, due) = (tp.clone(), self.claims_due.0.clone());
+                tokio::spawn(async move {
+                    sleep(after).await;
+                    let _ = due.send((tp, generation, number));
+                });
+            }
             Effect::Load(shard) => {
                 let offset = shard.resume_from.get();
                 let tp = tp.clone();
@@ -60,19 +66,14 @@ impl Instance {
         }
     }
 
-    /// Claims a shard, now or after a while, if it is still this instance's by then.
-    pub(super) fn claim(&self, tp: TopicPartition, generation: Generation, after: Duration) {
-        if !after.is_zero() {
-            let due = self.claims_due.0.clone();
-            tokio::spawn(async move {
-                sleep(after).await;
-                let _ = due.send((tp, generation));
-            });
-            return;
+    /// Makes a claim that was put off, unless it is not wanted any more.
+    pub(super) fn claim_due(&mut self, (tp, generation, number): ClaimDue) {
+        if self.lifecycle.begin_claim(&tp, generation, number) {
+            self.claim(tp, generation);
         }
-        if !self.lifecycle.awaits_claim(&tp, generation) {
-            return;
-        }
+    }
+
+    fn claim(&self, tp: TopicPartition, generation: Generation) {
         let (claims, writers) = (self.claims.clone(), self.writers.clone());
         self.answer(tp.clone(), generation, Duration::ZERO, async move {
             match claims.claim(tp).await {
@@ -107,15 +108,22 @@ impl Instance {
     /// life: then the next one is claimed. Other stalled shards are claimed again, which finds out, but a
     /// divergence is found only by reading.
     fn record_divergences(&self) {
-        for (tp, generation, id, stall) in self.lifecycle.diverged() {
-            let (claims, answers) = (self.claims.clone(), self.answers.0.clone());
-            let (tp, id, stall) = (tp.clone(), id.clone(), stall.clone());
-            tokio::spawn(async move {
+        let diverged = self
+            .lifecycle
+            .diverged()
+            .map(|(tp, generation, id, stall)| (tp.clone(), generation, id.clone(), stall.clone()));
+        let diverged: Vec<_> = diverged.collect();
+        let (claims, answers) = (self.claims.clone(), self.answers.0.clone());
+        // One after another, and not again before all were looked at: a store that hangs must not
+        // gather them. What fails is said with its shard.
+        self.questions.divergences.ask("it is not known which shards diverged", async move {
+            for (tp, generation, id, stall) in diverged {
                 if claims.record_divergence(&id, &stall).await {
                     let _ = answers.send((tp, generation, Event::Decided));
                 }
-            });
-        }
+            }
+            Ok(())
+        });
     }
 
     /// Asks the brokers where the logs of idle shards end, once their clocks lag behind a day's
@@ -131,13 +139,19 @@ impl Instance {
         });
         let idle: Vec<_> = idle.map(|(tp, _)| tp).collect();
         let (cluster, workers) = (Arc::clone(&self.claims.cluster), self.workers.clone());
-        ask(&self.asking_for_ends, async move {
+        let unknown = "where the logs of idle partitions end is not known, so their days stay open";
+        self.questions.log_ends.ask(unknown, async move {
+            let mut answer = Ok(());
             for tp in idle {
                 let asked_at = clock.now();
-                if let Ok(LogRange { high: end, .. }) = cluster.log_range(&tp).await {
-                    workers.tell(&tp, ToWorker::LogEnd { tp: tp.clone(), end, asked_at });
+                match cluster.log_range(&tp).await {
+                    Ok(LogRange { high: end, .. }) => {
+                        workers.tell(&tp, ToWorker::LogEnd { tp: tp.clone(), end, asked_at });
+                    }
+                    Err(error) => answer = Err(format!("{tp}: {}", chain(&error))),
                 }
             }
+            answer
         });
     }
 
@@ -148,8 +162,11 @@ impl Instance {
         let counts = self.publisher.partitions();
         let (claims, published) = (self.claims.clone(), self.partitions_published());
         let status = self.shown.status.clone();
-        ask(&self.asking_for_partitions, async move {
-            let Ok(partitions) = cluster.partition_counts(&topics).await else { return };
+        let unknown = "how many partitions the topics have is not known, so new ones do not hold \
+                       their days open and lost ones are not noticed";
+        self.questions.partitions.ask(unknown, async move {
+            let partitions = cluster.partition_counts(&topics).await;
+            let partitions = partitions.map_err(|error| chain(&error))?;
             let mut gone = BTreeMap::new();
             for tp in published {
                 let count = partitions.get(&*tp.topic).copied();
@@ -166,6 +183,7 @@ impl Instance {
                 view.gone = gone;
             });
             counts.send_replace(partitions);
+            Ok(())
         });
     }
 
@@ -185,34 +203,25 @@ impl Instance {
     pub(super) fn ask_for_decisions(&self) {
         self.record_divergences();
         let (store, found) = (self.claims.store.clone(), self.decisions.0.clone());
-        ask(&self.asking_for_decisions, async move {
-            if let Ok(keys) = decisions::all_keys(&store).await {
-                let _ = found.send(keys);
-            }
+        let unknown = "what operators decided since is not known, and not adopted";
+        self.questions.decisions.ask(unknown, async move {
+            let keys = decisions::all_keys(&store).await.map_err(|error| chain(&error))?;
+            let _ = found.send(keys);
+            Ok(())
         });
     }
 
-    /// Has the shards of decisions that were not there before claimed anew, which adopts them.
+    /// Has the shards of decisions that were not there before claimed anew, which adopts them: once for
+    /// all that are new, since a claim adopts every one.
     pub(super) fn on_decisions(&mut self, keys: Vec<Path>) {
-        for key in keys {
-            let Some(tp) = decisions::partition_of(&key) else { continue };
-            if self.decisions_seen.insert(key)
-                && let Some(generation) = self.lifecycle.generation(&tp)
-            {
+        let new = keys.into_iter().filter_map(|key| {
+            let tp = decisions::partition_of(&key)?;
+            self.decisions_seen.insert(key).then_some(tp)
+        });
+        for tp in new.collect::<BTreeSet<_>>() {
+            if let Some(generation) = self.lifecycle.generation(&tp) {
                 self.step(&tp, generation, Event::Decided);
             }
         }
     }
-}
-
-/// Asks something, unless the question before is still unanswered.
-fn ask(asking: &Arc<AtomicBool>, question: impl Future<Output = ()> + Send + 'static) {
-    if asking.swap(true, Ordering::AcqRel) {
-        return;
-    }
-    let asking = Arc::clone(asking);
-    tokio::spawn(async move {
-        question.await;
-        asking.store(false, Ordering::Release);
-    });
 }

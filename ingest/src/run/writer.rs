@@ -59,7 +59,7 @@ impl Writer {
                 Confirmation::Another => return Event::Recreated,
                 Confirmation::Unknown(error) => {
                     debug!(shard = %self.shard, %error, "not confirmed by the brokers");
-                    return Event::Unconfirmed(tip);
+                    return Event::Unconfirmed { tip, error };
                 }
             }
         }

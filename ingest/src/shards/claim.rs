@@ -20,7 +20,9 @@ use super::stall::Stall;
 use crate::checkpoint::chain::{ChainError, Newest, Tip};
 use crate::checkpoint::envelope::Seq;
 use crate::checkpoint::segments::Unsealed;
-use crate::checkpoint::{Checkpoint, LoadError, Phase, ShardId, Standing, format, segments};
+use crate::checkpoint::{
+    Checkpoint, LoadError, Phase, ShardId, StallReason, Standing, format, segments,
+};
 use crate::config::Start;
 use crate::decisions::{self, Decision, RestartFrom};
 use crate::error::{Kind, chain};
@@ -57,11 +59,13 @@ pub enum ClaimError {
 }
 
 impl From<ChainError> for ClaimError {
-    /// What trying again cannot mend is a stall.
+    /// What is wrong with the objects themselves is a stall. A store that lets nobody in, or nobody
+    /// write, says nothing of them: it is asked again until it does.
     fn from(error: ChainError) -> Self {
-        match error.kind() {
-            Kind::Retry | Kind::Fenced => Self::Chain(error),
-            _ => Self::Stalled(Stall::Unreadable(chain(&error))),
+        if error.kind() == Kind::Data || matches!(error, ChainError::Newer { .. }) {
+            Self::Stalled(Stall::Unreadable(chain(&error)))
+        } else {
+            Self::Chain(error)
         }
     }
 }
@@ -373,9 +377,10 @@ fn missing_segments(keys: &[Path]) -> Stall {
     ))
 }
 
-/// Whether the log still is the one that was read, and holds what follows: `low ≤ next ≤ high`.
+/// Whether the log still is the one that was read, and holds what follows: `low ≤ next ≤ high`. A shard
+/// that is stalled because it is not is read again only where that would be found again.
 fn check_continues(
-    Checkpoint { state, topic_id: was, .. }: &Checkpoint,
+    Checkpoint { state, topic_id: was, phase, .. }: &Checkpoint,
     configured: Contract,
     is: Option<TopicId>,
     LogRange { low, high }: LogRange,
@@ -395,11 +400,17 @@ fn check_continues(
     if next > high {
         return Err(Stall::Truncated { next, high });
     }
+    let diverged = matches!(phase, Phase::Stalled { reason: StallReason::Diverged, .. });
+    let last = state.last_delivered.map(|last| NextOffset::from(last.offset));
+    if diverged && last.is_none_or(|last| last < low) {
+        return Err(Stall::DivergedBefore { low });
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use postroad_aggregate::ledger::Delivered;
     use postroad_aggregate::shard::Diverged;
     use postroad_schemas::units::Offset;
 
@@ -442,6 +453,58 @@ mod tests {
         // Checkpoints of older versions, and brokers of older ones, know no ids.
         check(5, 0, 9, (None, Some(2)), None);
         check(5, 0, 9, (Some(1), None), None);
+    }
+
+    /// Retention must not decide what an operator has to: a shard whose log was another one is read
+    /// again only where the record that shows it is still there.
+    #[test]
+    fn a_divergence_is_not_over_because_its_evidence_is_gone() {
+        let diverged = Stall::Diverged(Diverged::OtherRecord(Offset::new(3))).phase();
+        let check = |phase: Phase, last: Option<i64>, low: i64, expect: Option<&str>| {
+            let mut state = ShardState::new(Contract::Parcel, NextOffset::new(5), RulesId::of(b""));
+            state.last_delivered =
+                last.map(|at| Delivered { offset: Offset::new(at), timestamp: None, hash: 0 });
+            let mut checkpoint = Standing::new(ShardId::kafka("parcel.events", 0)).with(state);
+            checkpoint.phase = phase;
+            let range = LogRange { low: NextOffset::new(low), high: NextOffset::new(9) };
+            let stall = check_continues(&checkpoint, Contract::Parcel, None, range).err();
+            let reason = stall.as_ref().map(|stall| stall.reason().as_str());
+            assert_eq!(reason, expect, "{phase:?}, {last:?}, {low}");
+            // The same again writes nothing into the chain.
+            assert!(stall.is_none_or(|stall| stall.phase() == phase || low > 5));
+        };
+        check(diverged, Some(3), 3, None);
+        check(diverged, Some(3), 4, Some("diverged"));
+        check(diverged, Some(3), 5, Some("diverged"));
+        check(diverged, Some(3), 6, Some("retention_overrun"));
+        check(diverged, None, 0, Some("diverged"));
+        check(Phase::Running, Some(3), 4, None);
+        let truncated = Stall::Truncated { next: NextOffset::new(5), high: NextOffset::new(4) };
+        check(truncated.phase(), Some(3), 4, None);
+    }
+
+    /// Credentials that have expired leave a shard as it was: only damage is for an operator to look at.
+    #[test]
+    fn only_what_is_wrong_with_the_objects_is_a_stall() {
+        use object_store::Error;
+
+        use crate::checkpoint::envelope::Damage;
+
+        let key = Path::from("state/0");
+        let refused = |source| ChainError::Store { operation: "list", key: key.clone(), source };
+        let (path, source) = (key.to_string(), || "the token has expired".into());
+        let check = |error: ChainError, is_stall: bool| {
+            let said = error.to_string();
+            let claim = ClaimError::from(error);
+            assert_eq!(matches!(claim, ClaimError::Stalled(_)), is_stall, "{said}");
+        };
+        check(refused(Error::PermissionDenied { path: path.clone(), source: source() }), false);
+        check(refused(Error::Unauthenticated { path: path.clone(), source: source() }), false);
+        check(refused(Error::Generic { store: "S3", source: source() }), false);
+        let read_only = std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem);
+        check(refused(Error::Generic { store: "local", source: read_only.into() }), false);
+        check(ChainError::Damaged { key: key.clone(), damage: Damage::Checksum }, true);
+        check(ChainError::Newer { key, version: 9 }, true);
     }
 
     /// Nobody asks the brokers here.

@@ -1,19 +1,21 @@
 //! What happens to the shards of one instance: events in, effects out, no input or output here.
 
+mod event;
+mod phase;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
-use postroad_aggregate::seal::Segment;
-use postroad_aggregate::shard::Diverged;
 use postroad_schemas::units::NextOffset;
 
-use super::claim::{Claimed, ClaimedShard};
+pub use self::event::{Effect, Event, Frozen};
+pub use self::phase::{ShardPhase, Unconfirmed};
+
+use super::claim::Claimed;
 use super::stall::Stall;
-use crate::checkpoint::chain::{Pending, Tip};
+use crate::checkpoint::ShardId;
+use crate::checkpoint::chain::Tip;
 use crate::checkpoint::envelope::{Epoch, Seq};
-use crate::checkpoint::{ShardId, segments};
-use crate::source::TopicId;
 use crate::source::kafka::{Generation, Signal, TopicPartition};
 
 /// How long to wait before claiming again after a failure; doubled with each up to the maximum.
@@ -22,136 +24,35 @@ const RETRY_MAX: Duration = Duration::from_secs(15);
 /// How often a stalled shard is looked at again.
 const STALLED_RETRY: Duration = Duration::from_secs(30);
 
-/// Something that happened to a shard.
-#[derive(Debug)]
-pub enum Event {
-    /// The group gave the partition to this instance.
-    Granted,
-    /// The group took it away.
-    Revoked,
-    /// The poll thread stopped reading it, though it is still ours, and `next` begins.
-    Signal {
-        /// The generation under which to claim again.
-        next: Generation,
-        /// Why.
-        signal: Signal,
-    },
-    /// The claim succeeded.
-    Claimed(Box<Claimed>),
-    /// The claim failed for a reason that may pass.
-    ClaimFailed(String),
-    /// The claim found a log that the shard cannot go on from.
-    ClaimStalled(Stall),
-    /// The worker froze the state; `None` where nothing changed since the last time.
-    Frozen(Option<Frozen>),
-    /// The put landed; this is the new end of the chain.
-    Committed(Tip),
-    /// The brokers did not say in time that the log is still the one that was read, so nothing was put.
-    Unconfirmed(Tip),
-    /// The topic was made anew since: what was frozen may be of another log, and nothing was put.
-    Recreated,
-    /// The store did not take the segments, so nothing was put.
-    SegmentsFailed {
-        /// The end of the chain.
-        tip: Tip,
-        /// What is still to be written.
-        frozen: Frozen,
-        /// What the store said.
-        error: String,
-    },
-    /// An operator has decided something about the shard.
-    Decided,
-    /// Somebody else owns the chain.
-    Fenced(String),
-    /// The store does not say whether the put landed.
-    Unresolved {
-        /// What to go on with.
-        pending: Box<Pending>,
-        /// What the store said.
-        error: String,
-    },
-    /// The log is not the one that the state was folded from.
-    Diverged(Diverged),
-}
-
-/// A frozen state, encoded.
-#[derive(Debug, Clone)]
-pub struct Frozen {
-    /// The checkpoint's bytes.
-    pub payload: Bytes,
-    /// Everything below is in it.
-    pub next_offset: NextOffset,
-    /// What has to be stored before it, since it lists them.
-    pub segments: Vec<segments::Encoded>,
-    /// Every segment that it lists.
-    pub listed: Vec<Segment>,
-    /// The life of the topic that its records are of, where that is known.
-    pub topic_id: Option<TopicId>,
-}
-
-/// Something to be done for a shard.
-#[derive(Debug)]
-pub enum Effect {
-    /// Claim it, after a while.
-    Claim(Duration),
-    /// Give it to its worker, then read from where it resumes.
-    Load(Box<ClaimedShard>),
-    /// Write the next object of its chain, after a while.
-    Commit {
-        /// Whose.
-        shard: ShardId,
-        /// The end of the chain.
-        tip: Tip,
-        /// What the object holds.
-        frozen: Frozen,
-        /// How long to wait.
-        after: Duration,
-    },
-    /// Go on with a put that was left unresolved, after a while.
-    Resume {
-        /// Whose.
-        shard: ShardId,
-        /// The put.
-        pending: Box<Pending>,
-        /// How long to wait.
-        after: Duration,
-    },
-    /// Tell the group how far the shard is, for lag tools.
-    CommitGroupOffset(NextOffset),
-    /// Have the log say that it is stalled, and the store: see [`Lifecycle::diverged`].
-    RecordStall(Stall),
-    /// Have the worker freeze it again though nothing has changed.
-    Thaw,
-    /// Have the worker forget it.
-    Drop,
-    /// Have the poll thread stop reading it; it answers with a signal.
-    Unassign,
-}
-
-/// The state of a shard, as metrics and operators see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ShardPhase {
-    /// Being claimed.
-    Loading {
-        /// The last failure, if the claim is being tried again.
-        failure: Option<String>,
-    },
-    /// Being read.
-    Running {
-        /// What the store said, if the last put is unresolved.
-        unresolved: Option<String>,
-    },
-    /// Waiting for an operator, or for the log to hold again what is needed.
-    Stalled(Stall),
-}
-
 #[derive(Debug)]
 struct Owned {
     generation: Generation,
     failures: u32,
     state: State,
+    claim: Claim,
+    /// How many claims were put off so far.
+    claims_put_off: u64,
+    /// What was not written since the last checkpoint.
+    unconfirmed: Option<Unconfirmed>,
     /// The life that is read, or was read last.
     read: Option<ShardId>,
+}
+
+/// The claim that a shard needs before it can go on. There is one at a time: the second of two that
+/// succeed would fence the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// It needs none: it is being read, or waits for a decision.
+    None,
+    /// The poll thread has to say first that it stopped reading.
+    AfterSignal,
+    /// It was put off; those with other numbers were put off before, and are not made any more.
+    PutOff(u64),
+    /// It is being made.
+    UnderWay {
+        /// Whether something was decided meanwhile, which it may not have seen.
+        decided: bool,
+    },
 }
 
 /// A shard that is due for a checkpoint, and where that will stand.
@@ -198,9 +99,9 @@ impl Lifecycle {
         event: Event,
     ) -> Vec<Effect> {
         if matches!(event, Event::Granted) {
-            let state = State::Loading { failure: None };
-            self.shards.insert(tp.clone(), Owned { generation, failures: 0, state, read: None });
-            return vec![Effect::Claim(Duration::ZERO)];
+            let (owned, effects) = Owned::granted(generation);
+            self.shards.insert(tp.clone(), owned);
+            return effects;
         }
         let Some(owned) = self.shards.get_mut(tp).filter(|owned| owned.generation == generation)
         else {
@@ -213,11 +114,30 @@ impl Lifecycle {
         owned.step(event)
     }
 
-    /// Whether a claim that was put off may still be made: a claim by somebody who no longer owns the
-    /// shard would fence the one who does.
-    pub fn awaits_claim(&self, tp: &TopicPartition, generation: Generation) -> bool {
-        self.shards.get(tp).is_some_and(|owned| {
-            owned.generation == generation && !matches!(owned.state, State::Running { .. })
+    /// Whether a claim that was put off is still to be made, which begins it: a claim by somebody who no
+    /// longer owns the shard would fence the one who does.
+    pub fn begin_claim(
+        &mut self,
+        tp: &TopicPartition,
+        generation: Generation,
+        number: u64,
+    ) -> bool {
+        let owned = self
+            .shards
+            .get_mut(tp)
+            .filter(|owned| owned.generation == generation && owned.claim == Claim::PutOff(number));
+        let Some(owned) = owned else { return false };
+        owned.claim = Claim::UnderWay { decided: false };
+        true
+    }
+
+    /// Whether the answer to a put of this generation is waited for. What comes after the state was
+    /// dropped says nothing of whoever owns the shard now.
+    pub fn awaits_put(&self, tp: &TopicPartition, generation: Generation) -> bool {
+        let owned = self.shards.get(tp).filter(|owned| owned.generation == generation);
+        owned.is_some_and(|owned| {
+            let State::Running { writing, .. } = &owned.state else { return false };
+            matches!(writing, Writing::Putting(_) | Writing::Unresolved { .. })
         })
     }
 
@@ -263,6 +183,14 @@ impl Lifecycle {
         })
     }
 
+    /// The running shards whose last checkpoint was not written because the brokers did not confirm it.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = (&TopicPartition, &Unconfirmed)> {
+        self.shards.iter().filter_map(|(tp, owned)| match owned.state {
+            State::Running { .. } => Some((tp, owned.unconfirmed.as_ref()?)),
+            _ => None,
+        })
+    }
+
     /// Every shard with its state.
     pub fn phases(&self) -> impl Iterator<Item = (&TopicPartition, ShardPhase)> {
         self.shards.iter().map(|(tp, owned)| (tp, owned.phase()))
@@ -270,79 +198,134 @@ impl Lifecycle {
 }
 
 impl Owned {
+    /// A shard that the group gave, and what to do first.
+    fn granted(generation: Generation) -> (Self, Vec<Effect>) {
+        let state = State::Loading { failure: None };
+        let claim = Claim::UnderWay { decided: false };
+        let owned = Self {
+            generation,
+            failures: 0,
+            state,
+            claim,
+            claims_put_off: 0,
+            unconfirmed: None,
+            read: None,
+        };
+        (owned, vec![Effect::Claim])
+    }
+
     fn step(&mut self, event: Event) -> Vec<Effect> {
         match event {
             Event::Granted | Event::Revoked => Vec::new(),
             Event::Signal { next, signal } => self.signal(next, &signal),
-            // A claim that was made for a state which is over is void: the put fences nobody but us.
-            Event::Claimed(_) | Event::ClaimFailed(_) | Event::ClaimStalled(_)
-                if matches!(self.state, State::Running { .. }) =>
-            {
-                Vec::new()
+            Event::Claimed(_) | Event::ClaimFailed(_) | Event::ClaimStalled(_) => {
+                // What was not asked for is void: such a put fences nobody but us.
+                let Claim::UnderWay { decided } = self.claim else { return Vec::new() };
+                self.claim = Claim::None;
+                self.claim_answered(event, decided)
+            }
+            Event::Diverged(diverged) => {
+                let stall = Stall::Diverged(diverged);
+                self.state = State::Stalled(stall.clone());
+                let mut effects = self.stop_reading();
+                effects.push(Effect::RecordStall(stall));
+                effects
+            }
+            Event::Frozen(_)
+            | Event::Committed(_)
+            | Event::Unresolved { .. }
+            | Event::Unconfirmed { .. }
+            | Event::SegmentsFailed { .. } => self.checkpoint(event),
+            Event::Decided => self.decided(),
+            Event::Fenced(_) | Event::Recreated => {
+                // Its own stall, written into the chain, fences a put that was under way.
+                let State::Running { .. } = self.state else { return Vec::new() };
+                self.failures += 1;
+                self.state = State::Loading { failure: None };
+                self.stop_reading()
+            }
+        }
+    }
+
+    /// What comes of a claim; `decided` says that it may not have seen everything that was decided.
+    fn claim_answered(&mut self, event: Event, decided: bool) -> Vec<Effect> {
+        match event {
+            Event::Claimed(_) if decided => {
+                self.state = State::Loading { failure: None };
+                self.claim_now()
             }
             Event::Claimed(claimed) => {
                 let Claimed { shard, tip } = *claimed;
                 let id = shard.standing.id.clone();
                 self.read = Some(id.clone());
+                self.unconfirmed = None;
                 self.state = State::Running { shard: id, writing: Writing::Nothing(tip) };
                 vec![Effect::Load(shard)]
+            }
+            Event::ClaimStalled(stall) => {
+                self.state = State::Stalled(stall);
+                if decided { self.claim_now() } else { self.claim_later(STALLED_RETRY) }
             }
             Event::ClaimFailed(failure) => {
                 self.failures += 1;
                 self.state = State::Loading { failure: Some(failure) };
-                vec![Effect::Claim(backoff(self.failures))]
+                self.claim_later(backoff(self.failures))
             }
-            Event::ClaimStalled(stall) => {
-                self.state = State::Stalled(stall);
-                vec![Effect::Claim(STALLED_RETRY)]
-            }
-            Event::Diverged(diverged) => {
-                let stall = Stall::Diverged(diverged);
-                self.state = State::Stalled(stall.clone());
-                vec![Effect::Drop, Effect::Unassign, Effect::RecordStall(stall)]
-            }
-            Event::Frozen(_)
-            | Event::Committed(_)
-            | Event::Unresolved { .. }
-            | Event::Unconfirmed(_)
-            | Event::SegmentsFailed { .. } => self.checkpoint(event),
-            Event::Decided => self.claim_anew(),
-            // Its own stall, written into the chain, fences a put that was under way.
-            Event::Fenced(_) | Event::Recreated if matches!(self.state, State::Stalled(_)) => {
-                Vec::new()
-            }
-            Event::Fenced(_) | Event::Recreated => {
-                self.failures += 1;
-                self.state = State::Loading { failure: None };
-                vec![Effect::Drop, Effect::Unassign]
-            }
+            _ => Vec::new(),
         }
+    }
+
+    fn claim_now(&mut self) -> Vec<Effect> {
+        self.claim = Claim::UnderWay { decided: false };
+        vec![Effect::Claim]
+    }
+
+    /// Puts a claim off; one that was put off before is not made any more.
+    fn claim_later(&mut self, after: Duration) -> Vec<Effect> {
+        self.claims_put_off += 1;
+        let number = self.claims_put_off;
+        self.claim = Claim::PutOff(number);
+        vec![Effect::ClaimLater { number, after }]
+    }
+
+    /// Nobody is to have it any more; the poll thread says when it is so.
+    fn stop_reading(&mut self) -> Vec<Effect> {
+        self.claim = Claim::AfterSignal;
+        vec![Effect::Drop, Effect::Unassign]
     }
 
     /// Reading ended, though the partition is still ours.
     fn signal(&mut self, next: Generation, signal: &Signal) -> Vec<Effect> {
         self.generation = next;
         if matches!(self.state, State::Stalled(_)) {
+            self.claim = Claim::None;
             return vec![Effect::Drop];
         }
         self.failures += 1;
         let failure = (*signal != Signal::Requested).then(|| signal.to_string());
         self.state = State::Loading { failure };
-        vec![Effect::Drop, Effect::Claim(backoff(self.failures))]
+        let mut effects = self.claim_later(backoff(self.failures));
+        effects.insert(0, Effect::Drop);
+        effects
     }
 
-    /// A new claim is to adopt what was decided.
-    fn claim_anew(&mut self) -> Vec<Effect> {
-        match self.state {
-            // A claim is on its way.
-            State::Loading { .. } => Vec::new(),
-            State::Stalled(_) => {
-                self.state = State::Loading { failure: None };
-                vec![Effect::Claim(Duration::ZERO)]
+    /// A claim that begins after this is to adopt what was decided.
+    fn decided(&mut self) -> Vec<Effect> {
+        let was_running = matches!(self.state, State::Running { .. });
+        match &mut self.claim {
+            Claim::UnderWay { decided } => {
+                *decided = true;
+                Vec::new()
             }
-            State::Running { .. } => {
+            // It is made soon.
+            Claim::PutOff(_) if matches!(self.state, State::Loading { .. }) => Vec::new(),
+            Claim::AfterSignal => {
                 self.state = State::Loading { failure: None };
-                vec![Effect::Drop, Effect::Unassign]
+                Vec::new()
+            }
+            Claim::PutOff(_) | Claim::None => {
+                self.state = State::Loading { failure: None };
+                if was_running { self.stop_reading() } else { self.claim_now() }
             }
         }
     }
@@ -361,6 +344,15 @@ impl Owned {
 
     fn checkpoint(&mut self, event: Event) -> Vec<Effect> {
         let State::Running { shard, writing } = &mut self.state else { return Vec::new() };
+        match &event {
+            Event::Committed(_) => self.unconfirmed = None,
+            Event::Unconfirmed { error, .. } => {
+                let before = self.unconfirmed.as_ref().map_or(0, |before| before.in_a_row);
+                let in_a_row = before.saturating_add(1);
+                self.unconfirmed = Some(Unconfirmed { in_a_row, error: error.clone() });
+            }
+            _ => {}
+        }
         let before = std::mem::replace(writing, Writing::Taken);
         let (after, effects) = write(shard, &mut self.failures, before, event);
         *writing = after;
@@ -400,7 +392,7 @@ fn write(
             *failures = 0;
             (Writing::Nothing(tip), vec![Effect::CommitGroupOffset(next_offset)])
         }
-        (Writing::Putting(_) | Writing::Unresolved { .. }, Event::Unconfirmed(tip)) => {
+        (Writing::Putting(_) | Writing::Unresolved { .. }, Event::Unconfirmed { tip, .. }) => {
             (Writing::Nothing(tip), vec![Effect::Thaw])
         }
         (

@@ -35,6 +35,11 @@ pub enum Stall {
     },
     /// Another record stands where the last one read had been.
     Diverged(Diverged),
+    /// The same, found by an earlier claim; retention has since deleted what showed it.
+    DivergedBefore {
+        /// Where the log begins.
+        low: NextOffset,
+    },
     /// The topic has fewer partitions than it had.
     PartitionGone {
         /// How many it has.
@@ -67,7 +72,7 @@ impl Stall {
             Self::RetentionOverrun { .. } => StallReason::RetentionOverrun,
             Self::Truncated { .. } => StallReason::Truncated,
             Self::Recreated { .. } => StallReason::Recreated,
-            Self::Diverged(_) => StallReason::Diverged,
+            Self::Diverged(_) | Self::DivergedBefore { .. } => StallReason::Diverged,
             Self::PartitionGone { .. } => StallReason::PartitionGone,
             Self::OtherContract { .. } => StallReason::OtherContract,
             Self::Unreadable(_) => StallReason::Unreadable,
@@ -95,6 +100,11 @@ impl fmt::Display for Stall {
                  id is {is}"
             ),
             Self::Diverged(diverged) => diverged.fmt(f),
+            Self::DivergedBefore { low } => write!(
+                f,
+                "the log was found to be another one than had been read; it begins at offset {low} \
+                 now, so that what showed it cannot be read again"
+            ),
             Self::PartitionGone { partitions } => {
                 write!(f, "the topic has only {partitions} partitions now, so this one is gone")
             }

@@ -62,6 +62,14 @@ fn what_is_missing_is_said() {
         |view| drop(view.phases.insert(tp(1), ShardPhase::Loading { failure })),
         &["parcel.events[1] is loading; the last try failed: no answer"],
     );
+    let unconfirmed = Unconfirmed { in_a_row: 3, error: "no answer".to_owned() };
+    check(
+        |view| drop(view.unconfirmed.insert(tp(0), unconfirmed)),
+        &[
+            "parcel.events[0] is not checkpointed: the brokers have not confirmed its topic 3 times \
+           in a row: no answer",
+        ],
+    );
     let stall = Stall::Truncated { next: NextOffset::new(9), high: NextOffset::new(4) };
     check(
         |view| drop(view.phases.insert(tp(1), ShardPhase::Stalled(stall))),

@@ -3,19 +3,21 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use postroad_aggregate::event::IdKey;
 use postroad_aggregate::rules::{Rules, RulesId};
-use postroad_aggregate::shard::{Shard, ShardState};
+use postroad_aggregate::shard::{Diverged, Shard, ShardState};
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::Offset;
 use postroad_tests::faulty_store::{Fault, FaultyStore, Op};
 
 use super::*;
-use crate::checkpoint::chain::{Chain, CommitError, Pace};
+use crate::checkpoint::chain::{Chain, CommitError, Pace, Pending};
 use crate::checkpoint::{ShardId, Standing};
+use crate::shards::claim::ClaimedShard;
 
 mod world;
 
@@ -96,7 +98,8 @@ fn diverged() -> Event {
 /// Effects as words, so that a table can name them.
 fn words(effects: &[Effect]) -> String {
     let word = |effect: &Effect| match effect {
-        Effect::Claim(after) => format!("claim {}", after.as_millis()),
+        Effect::Claim => "claim".to_owned(),
+        Effect::ClaimLater { after, .. } => format!("claim {}", after.as_millis()),
         Effect::Load(_) => "load".to_owned(),
         Effect::Commit { after, .. } if after.is_zero() => "commit".to_owned(),
         Effect::Commit { after, .. } => format!("commit {}", after.as_millis()),
@@ -116,6 +119,8 @@ struct Bench {
     shards: Lifecycle,
     tp: TopicPartition,
     generation: u64,
+    /// The number of the claim that was put off last.
+    put_off: u64,
 }
 
 impl Bench {
@@ -125,6 +130,7 @@ impl Bench {
             shards: Lifecycle::default(),
             tp: TopicPartition::new("parcels", 0),
             generation: 1,
+            put_off: 0,
         }
     }
 
@@ -166,7 +172,9 @@ impl Bench {
                 pending: Box::new(self.forge.pending()),
                 error: "no space".to_owned(),
             },
-            "unconfirmed" => Event::Unconfirmed(self.forge.tip()),
+            "unconfirmed" => {
+                Event::Unconfirmed { tip: self.forge.tip(), error: "no answer".to_owned() }
+            }
             "recreated" => Event::Recreated,
             "segments failed" => Event::SegmentsFailed {
                 tip: self.forge.tip(),
@@ -186,6 +194,10 @@ impl Bench {
         if name == "freeze" {
             return format!("{} to freeze", self.shards.freeze_all().len());
         }
+        // Only a claim that was made can be answered.
+        if name.starts_with("claim") {
+            self.make_claim();
+        }
         let event = self.event(name);
         let signal = matches!(event, Event::Signal { .. });
         let effects = self.step(event);
@@ -193,8 +205,19 @@ impl Bench {
         words(&effects)
     }
 
+    /// Makes the claim that was put off last, if it still is to be made.
+    fn make_claim(&mut self) -> bool {
+        self.shards.begin_claim(&self.tp, Generation::new(self.generation), self.put_off)
+    }
+
     fn step(&mut self, event: Event) -> Vec<Effect> {
-        self.shards.step(&self.tp, Generation::new(self.generation), event)
+        let effects = self.shards.step(&self.tp, Generation::new(self.generation), event);
+        for effect in &effects {
+            if let Effect::ClaimLater { number, .. } = effect {
+                self.put_off = *number;
+            }
+        }
+        effects
     }
 
     fn state(&self) -> &'static str {
@@ -230,7 +253,7 @@ fn check(from: &str, event: &str, effects: &str, to: &str) {
 
 #[test]
 fn a_grant_loads_and_a_revocation_drops_whatever_is_under_way() {
-    check("unowned", "granted", "claim 0", "loading");
+    check("unowned", "granted", "claim", "loading");
     check("unowned", "revoked", "", "unowned");
     for state in &STATES[1..] {
         check(state, "revoked", "drop", "unowned");
@@ -292,6 +315,43 @@ fn what_is_not_confirmed_is_not_written_and_frozen_again() {
     assert_eq!(bench.tell("requested"), "drop, claim 1000", "the claim finds the topic anew");
 }
 
+/// Reading goes on meanwhile, so somebody has to learn that nothing is written.
+#[test]
+fn what_is_not_confirmed_again_and_again_is_known_until_it_is_written() {
+    let mut bench = Bench::at("putting");
+    let in_a_row = |bench: &Bench| {
+        let found: Vec<_> = bench.shards.unconfirmed().collect();
+        let known = found.first().map(|(tp, unconfirmed)| {
+            assert_eq!((*tp, &*unconfirmed.error), (&bench.tp, "no answer"));
+            assert_eq!(unconfirmed.is_lasting(), unconfirmed.in_a_row >= 3);
+            unconfirmed.in_a_row
+        });
+        known.unwrap_or(0)
+    };
+    for expect in 1..=4 {
+        bench.tell("unconfirmed");
+        assert_eq!(in_a_row(&bench), expect);
+        bench.tell("freeze");
+        bench.tell("frozen");
+    }
+    // That the store fails, too, writes nothing either.
+    bench.tell("unresolved");
+    assert_eq!(in_a_row(&bench), 4);
+    bench.tell("committed");
+    assert_eq!(in_a_row(&bench), 0);
+    for end in ["revoked", "out of range", "diverged", "decided"] {
+        let mut bench = Bench::at("putting");
+        bench.tell("unconfirmed");
+        bench.tell(end);
+        assert_eq!(in_a_row(&bench), 0, "{end}: what was not written was dropped");
+    }
+    let mut bench = Bench::at("putting");
+    for next in ["unconfirmed", "out of range", "claimed"] {
+        bench.tell(next);
+    }
+    assert_eq!((in_a_row(&bench), bench.state()), (0, "idle"));
+}
+
 #[test]
 fn segments_that_the_store_does_not_take_are_tried_again_before_their_checkpoint() {
     check("putting", "segments failed", "commit 500", "unresolved");
@@ -304,11 +364,71 @@ fn segments_that_the_store_does_not_take_are_tried_again_before_their_checkpoint
 
 #[test]
 fn a_decision_has_its_shard_claimed_anew() {
-    check("stalled", "decided", "claim 0", "loading");
+    check("stalled", "decided", "claim", "loading");
     check("loading", "decided", "", "loading");
     for state in ["idle", "freezing", "putting", "unresolved"] {
         check(state, "decided", "drop, unassign", "loading");
     }
+}
+
+/// A claim lists the decisions early; what is recorded after that it may not have seen.
+#[test]
+fn a_decision_made_during_a_claim_is_adopted_by_one_more() {
+    let mut bench = Bench::at("loading");
+    assert_eq!(bench.tell("decided"), "");
+    assert_eq!(bench.tell("claimed"), "claim", "what was claimed may lack the decision");
+    assert_eq!(bench.tell("claimed"), "load", "it was decided once");
+    let mut bench = Bench::at("loading");
+    bench.tell("decided");
+    assert_eq!(bench.tell("claim stalled"), "claim");
+    assert_eq!(bench.state(), "stalled");
+    assert_eq!(bench.tell("claim stalled"), "claim 30000");
+    let mut bench = Bench::at("loading");
+    bench.tell("decided");
+    assert_eq!(bench.tell("claim failed"), "claim 500", "the next lists them again");
+    assert_eq!(bench.tell("claimed"), "load");
+}
+
+/// A claim that has not begun will see it.
+#[test]
+fn a_decision_made_before_a_claim_begins_needs_no_other() {
+    let mut bench = Bench::at("loading");
+    bench.tell("claim failed");
+    assert_eq!(bench.tell("decided"), "");
+    assert_eq!(bench.tell("claimed"), "load");
+    // Nor is there one before the poll thread has stopped reading: its signal begins it.
+    for state in ["idle", "putting"] {
+        for cause in ["decided", "diverged"] {
+            let mut bench = Bench::at(state);
+            bench.tell(cause);
+            assert_eq!(bench.tell("decided"), "", "{state}, {cause}");
+            assert_eq!(bench.state(), "loading");
+            assert_eq!(bench.tell("requested"), "drop, claim 500");
+            assert_eq!(bench.tell("claimed"), "load");
+        }
+    }
+}
+
+/// Were there two at once, the one that succeeds last would fence the other.
+#[test]
+fn a_shard_is_claimed_by_one_claim_at_a_time() {
+    let mut bench = Bench::at("stalled");
+    let before = bench.put_off;
+    assert_eq!(bench.tell("decided"), "claim");
+    assert!(!bench.make_claim(), "the look at it that was put off is not needed any more");
+    assert_eq!(bench.tell("decided"), "");
+    assert_eq!(bench.tell("claim stalled"), "claim", "it may not have seen the second");
+    assert_eq!(bench.tell("claim stalled"), "claim 30000");
+    let generation = Generation::new(bench.generation);
+    assert!(!bench.shards.begin_claim(&bench.tp, generation, before));
+    assert!(bench.make_claim());
+    assert!(!bench.make_claim(), "once");
+    // The one that was put off is being made when somebody decides.
+    assert_eq!(bench.tell("decided"), "");
+    assert_eq!(bench.tell("claimed"), "claim");
+    assert_eq!(bench.tell("claimed"), "load");
+    assert_eq!(bench.tell("claimed"), "", "nobody asked for another");
+    assert_eq!(bench.state(), "idle");
 }
 
 #[test]
@@ -365,7 +485,7 @@ fn a_divergence_is_known_by_its_life_until_something_is_decided() {
     let [(tp, generation, id, Stall::Diverged(_))] = found[..] else { panic!("{found:?}") };
     assert_eq!((tp, generation.get()), (&bench.tp, bench.generation));
     assert_eq!(*id, ShardId::kafka("parcels", 0));
-    assert_eq!(bench.tell("decided"), "claim 0");
+    assert_eq!(bench.tell("decided"), "claim");
     assert_eq!(bench.shards.diverged().count(), 0);
 }
 
@@ -424,7 +544,7 @@ fn a_revocation_during_a_put_makes_its_answer_stale() {
     assert_eq!(bench.tell("revoked"), "drop");
     assert_eq!(bench.tell("committed"), "");
     bench.generation = 9;
-    assert_eq!(bench.tell("granted"), "claim 0");
+    assert_eq!(bench.tell("granted"), "claim");
     bench.generation = 1;
     assert_eq!(bench.tell("unresolved"), "");
     assert_eq!(bench.state(), "loading");
@@ -501,10 +621,38 @@ fn only_idle_shards_are_frozen_each_under_its_generation() {
 /// A claim that was put off is not made for a shard that has gone, moved on, or runs already.
 #[test]
 fn a_claim_that_was_put_off_is_made_only_where_it_is_still_wanted() {
+    let mut bench = Bench::at("stalled");
+    let number = bench.put_off;
+    let mut begins =
+        |generation| bench.shards.begin_claim(&bench.tp, Generation::new(generation), number);
+    assert!(!begins(0) && !begins(2));
+    assert!(begins(1));
+    for state in STATES {
+        let mut bench = Bench::at(state);
+        assert_eq!(bench.make_claim(), state == "stalled", "{state}");
+    }
+    for end in ["revoked", "decided", "claimed", "out of range"] {
+        let mut bench = Bench::at("stalled");
+        bench.tell(end);
+        assert!(!bench.shards.begin_claim(&bench.tp, Generation::new(1), number), "{end}");
+    }
+}
+
+/// A put that ends after its state was dropped is fenced by whatever took its place, which is no news.
+#[test]
+fn only_a_running_shard_waits_for_a_put() {
     for state in STATES {
         let bench = Bench::at(state);
-        let awaits = |generation| bench.shards.awaits_claim(&bench.tp, Generation::new(generation));
-        assert_eq!(awaits(1), matches!(state, "loading" | "stalled"), "{state}");
+        let awaits = |generation| bench.shards.awaits_put(&bench.tp, Generation::new(generation));
+        assert_eq!(awaits(1), matches!(state, "putting" | "unresolved"), "{state}");
         assert!(!awaits(0) && !awaits(2), "{state}");
+    }
+    for end in ["decided", "diverged", "out of range", "revoked", "fenced"] {
+        let mut bench = Bench::at("putting");
+        bench.tell(end);
+        assert!(!bench.shards.awaits_put(&bench.tp, Generation::new(1)), "{end}");
+        if end != "out of range" {
+            assert_eq!(bench.tell("fenced"), "", "{end}");
+        }
     }
 }

@@ -12,9 +12,17 @@ const PARTITIONS: i32 = 2;
 /// Something that will be answered some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Task {
-    Claim,
+    /// A claim that has seen so many decisions.
+    Claim {
+        seen: u32,
+    },
+    ClaimLater {
+        number: u64,
+    },
     Freeze,
-    Put { resumed: bool },
+    Put {
+        resumed: bool,
+    },
     Unassign,
 }
 
@@ -25,6 +33,10 @@ struct Shadow {
     life: Option<u64>,
     /// Whether its worker has it.
     loaded: bool,
+    /// How often somebody has decided about it.
+    decided: u32,
+    /// How many decisions the claim had seen that it was loaded by.
+    seen: u32,
 }
 
 struct World {
@@ -57,6 +69,7 @@ impl World {
             0 => self.group(&tp),
             1 => self.poll_thread_signals(&tp),
             2 => self.worker_diverges(&tp),
+            4 if (detail / 2).is_multiple_of(2) => self.operator_decides(&tp),
             3 | 4 => self.freeze_all(),
             _ => self.answer(usize::from(choice / 12), detail / 2),
         }
@@ -78,7 +91,7 @@ impl World {
     }
 
     fn poll_thread_signals(&mut self, tp: &TopicPartition) {
-        if let Shadow { life: Some(life), loaded: true } = self.shadows[tp] {
+        if let Shadow { life: Some(life), loaded: true, .. } = self.shadows[tp] {
             self.signal(tp, life, Signal::OutOfRange);
         }
     }
@@ -89,14 +102,21 @@ impl World {
         self.step(tp, life, Event::Signal { next: Generation::new(next), signal });
         self.shadow(tp).life = Some(next);
         for task in self.tasks.iter().filter(|(of, of_life, _)| of == tp && *of_life == next) {
-            assert_eq!(task.2, Task::Claim);
+            assert!(matches!(task.2, Task::Claim { .. } | Task::ClaimLater { .. }));
         }
     }
 
     fn worker_diverges(&mut self, tp: &TopicPartition) {
-        if let Shadow { life: Some(life), loaded: true } = self.shadows[tp] {
+        if let Shadow { life: Some(life), loaded: true, .. } = self.shadows[tp] {
             self.shadow(tp).loaded = false;
             self.step(tp, life, diverged());
+        }
+    }
+
+    fn operator_decides(&mut self, tp: &TopicPartition) {
+        self.shadow(tp).decided += 1;
+        if let Some(life) = self.shadows[tp].life {
+            self.step(tp, life, Event::Decided);
         }
     }
 
@@ -125,9 +145,22 @@ impl World {
         }
         let (tp, life, task) = self.tasks.remove(which % self.tasks.len());
         let event = match (task, how % 3) {
-            (Task::Claim, 0 | 1) => Event::Claimed(Box::new(self.forge.claimed())),
-            (Task::Claim, _) if how.is_multiple_of(2) => Event::ClaimFailed("no answer".to_owned()),
-            (Task::Claim, _) => Event::ClaimStalled(stall()),
+            (Task::ClaimLater { number }, _) => {
+                if self.shards.begin_claim(&tp, Generation::new(life), number) {
+                    self.begin_claim(&tp, life);
+                }
+                return;
+            }
+            (Task::Claim { seen }, 0 | 1) => {
+                if self.shadows[&tp].life == Some(life) {
+                    self.shadow(&tp).seen = seen;
+                }
+                Event::Claimed(Box::new(self.forge.claimed()))
+            }
+            (Task::Claim { .. }, _) if how.is_multiple_of(2) => {
+                Event::ClaimFailed("no answer".to_owned())
+            }
+            (Task::Claim { .. }, _) => Event::ClaimStalled(stall()),
             (Task::Freeze, how) => {
                 let shadow = self.shadows[&tp];
                 // A worker that no longer has this life does not answer.
@@ -152,6 +185,12 @@ impl World {
         self.step(&tp, life, event);
     }
 
+    /// A claim lists the decisions early, and answers late.
+    fn begin_claim(&mut self, tp: &TopicPartition, life: u64) {
+        let seen = self.shadows[tp].decided;
+        self.tasks.push((tp.clone(), life, Task::Claim { seen }));
+    }
+
     /// Tells the lifecycle, and begins what it asks for.
     fn step(&mut self, tp: &TopicPartition, life: u64, event: Event) {
         let before: Vec<_> = self.phases();
@@ -167,9 +206,13 @@ impl World {
         }
         for effect in effects {
             let task = match effect {
-                Effect::Claim(after) => {
+                Effect::Claim => {
+                    self.begin_claim(tp, next);
+                    continue;
+                }
+                Effect::ClaimLater { number, after } => {
                     assert!(after <= STALLED_RETRY);
-                    Task::Claim
+                    Task::ClaimLater { number }
                 }
                 Effect::Commit { .. } => {
                     assert!(self.shadows[tp].loaded, "a put of a shard that is not running");
@@ -211,13 +254,19 @@ impl World {
             assert_eq!(phase.is_some(), shadow.life.is_some());
             let running = matches!(phase, Some(ShardPhase::Running { .. }));
             assert_eq!(running, shadow.loaded, "a worker has what runs, and nothing else");
+            assert!(!running || shadow.seen == shadow.decided, "a decision was forgotten");
             let Some(life) = shadow.life else { continue };
             let of_life = |kind: fn(&Task) -> bool| {
                 let tasks = self.tasks.iter();
                 tasks.filter(|(of, at, task)| of == tp && *at == life && kind(task)).count()
             };
             assert!(of_life(|task| matches!(task, Task::Put { .. })) <= 1, "two puts in flight");
-            assert!(of_life(|task| *task == Task::Claim) <= 1, "two claims in flight");
+            let claims = of_life(|task| matches!(task, Task::Claim { .. }));
+            assert!(claims <= usize::from(!running), "two claims in flight, or one of what runs");
+            let to_come =
+                of_life(|task| matches!(task, Task::ClaimLater { .. } | Task::Unassign)) + claims;
+            let loading = matches!(phase, Some(ShardPhase::Loading { .. }));
+            assert!(!loading || to_come > 0, "nothing would ever load it");
             settled &= !(running && self.is_writing(tp, life));
             failing |= running && of_life(|task| *task == Task::Put { resumed: true }) > 0;
         }
