@@ -1,7 +1,7 @@
 //! Sums: what each prefecture and product came to in each range of days that anything asks for.
 //!
-//! The daily table is read once. A day is added to every range that contains it; lines, totals and
-//! provinces are sums over these.
+//! The daily table is read once. A day is added to every range that contains it, in its prefecture and
+//! product; lines, totals and provinces are added up from these once all is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
@@ -42,12 +42,12 @@ impl Scope {
         std::iter::once(Self::Total).chain(lines).chain(products)
     }
 
-    /// Whether a product belongs to it.
-    pub fn contains(self, product: Product) -> bool {
+    /// Its place in [`Self::all`].
+    fn index(self) -> usize {
         match self {
-            Self::Total => true,
-            Self::Line(line) => product.line() == line,
-            Self::Product(own) => own == product,
+            Self::Total => 0,
+            Self::Line(line) => 1 + line as usize,
+            Self::Product(product) => 1 + Line::ALL.len() + product as usize,
         }
     }
 
@@ -102,6 +102,9 @@ impl AddAssign for Figures {
     }
 }
 
+/// The number of scopes.
+const SCOPES: usize = 1 + Line::ALL.len() + Product::ALL.len();
+
 /// All sums as of a day.
 #[derive(Debug)]
 pub struct Book {
@@ -109,8 +112,10 @@ pub struct Book {
     /// The first day of which anything is known; `None` where nothing is.
     known_from: Option<BusinessDay>,
     ranges: Vec<Range>,
-    /// For each unit and product the sum over each range.
-    sums: BTreeMap<Unit, BTreeMap<Product, Vec<Figures>>>,
+    /// The position of each unit, provinces first, in the order of the codes.
+    units: BTreeMap<Unit, usize>,
+    /// For each unit, scope and range one sum.
+    sums: Vec<Figures>,
 }
 
 impl Book {
@@ -119,6 +124,36 @@ impl Book {
         input: &Input<'_>,
         cells: impl IntoIterator<Item = (CellKey, &'m Measures)>,
     ) -> Self {
+        let mut book = Self::empty(input);
+        let mut page = Page::default();
+        let mut own_from: Option<BusinessDay> = None;
+        for (key, measures) in cells {
+            if key.day <= input.as_of {
+                own_from = Some(own_from.map_or(key.day, |day| day.min(key.day)));
+                book.add(&mut page, key, Figures::of(measures));
+            }
+        }
+        let mut baselines_from = None;
+        for (&(day, prefecture, product), baseline) in &input.reference.baselines {
+            if own_from.is_none_or(|from| day < from) && day <= input.as_of {
+                baselines_from = baselines_from.or(Some(day));
+                let figures = Figures {
+                    volume: baseline.volume.into(),
+                    revenue: baseline.revenue.get(),
+                    balance: baseline.balance.get(),
+                    ..Figures::default()
+                };
+                book.add(&mut page, CellKey { day, prefecture, product }, figures);
+            }
+        }
+        book.known_from = own_from.into_iter().chain(baselines_from).min();
+        book.add_up_lines();
+        book.add_up_provinces(input);
+        book
+    }
+
+    /// A book with a place for everything that may be asked, and nothing in it.
+    fn empty(input: &Input<'_>) -> Self {
         let mut ranges = BTreeSet::new();
         for period in Period::ALL {
             let Some(own) = period.range(input.as_of) else { continue };
@@ -127,53 +162,64 @@ impl Book {
             ranges.extend(period.preceding(own));
         }
         ranges.extend(commensurate::ranges(input));
-        let mut book = Self {
-            as_of: input.as_of,
-            known_from: None,
-            ranges: ranges.into_iter().collect(),
-            sums: BTreeMap::new(),
+        let of_province = |(prefecture, province): (&PrefectureCode, &PrefectureCode)| {
+            [Unit::Prefecture(*prefecture), Unit::Province(*province)]
         };
-        let mut own_from: Option<BusinessDay> = None;
-        let mut today: (Option<BusinessDay>, Vec<usize>) = (None, Vec::new());
-        let mut add = |book: &mut Self, key: CellKey, figures: Figures| {
-            let Some(province) = input.provinces.get(&key.prefecture) else { return };
-            if today.0 != Some(key.day) {
-                let within = |(_, range): &(usize, &Range)| range.contains(key.day);
-                let holding = book.ranges.iter().enumerate().filter(within);
-                today = (Some(key.day), holding.map(|(index, _)| index).collect());
-            }
-            let count = book.ranges.len();
-            for unit in [Unit::Prefecture(key.prefecture), Unit::Province(*province)] {
-                let products = book.sums.entry(unit).or_default();
-                let sums = products.entry(key.product);
-                let sums = sums.or_insert_with(|| vec![Figures::default(); count]);
-                today.1.iter().for_each(|index| sums[*index] += figures);
-            }
-        };
-        for (key, measures) in cells {
-            if key.day <= input.as_of {
-                own_from = Some(own_from.map_or(key.day, |day| day.min(key.day)));
-                add(&mut book, key, Figures::of(measures));
+        let units: BTreeSet<Unit> = input.provinces.iter().flat_map(of_province).collect();
+        let units: BTreeMap<Unit, usize> = units.into_iter().zip(0..).collect();
+        let ranges: Vec<Range> = ranges.into_iter().collect();
+        let sums = vec![Figures::default(); units.len() * SCOPES * ranges.len()];
+        Self { as_of: input.as_of, known_from: None, ranges, units, sums }
+    }
+
+    fn add(&mut self, page: &mut Page, key: CellKey, figures: Figures) {
+        if page.day != Some(key.day) {
+            let holding =
+                self.ranges.iter().enumerate().filter(|(_, range)| range.contains(key.day));
+            page.holding = holding.map(|(index, _)| index).collect();
+            page.day = Some(key.day);
+        }
+        if page.prefecture != Some(key.prefecture) {
+            page.unit = self.units.get(&Unit::Prefecture(key.prefecture)).copied();
+            page.prefecture = Some(key.prefecture);
+        }
+        let Some(unit) = page.unit else { return };
+        let first = self.place(unit, Scope::Product(key.product));
+        for range in &page.holding {
+            self.sums[first + range] += figures;
+        }
+    }
+
+    /// The place of a unit's and a scope's first range.
+    fn place(&self, unit: usize, scope: Scope) -> usize {
+        (unit * SCOPES + scope.index()) * self.ranges.len()
+    }
+
+    fn add_up_lines(&mut self) {
+        for unit in 0..self.units.len() {
+            for product in Product::ALL {
+                let from = self.place(unit, Scope::Product(*product));
+                for scope in [Scope::Line(product.line()), Scope::Total] {
+                    let to = self.place(unit, scope);
+                    for range in 0..self.ranges.len() {
+                        let figures = self.sums[from + range];
+                        self.sums[to + range] += figures;
+                    }
+                }
             }
         }
-        for (&(day, prefecture, product), baseline) in &input.reference.baselines {
-            if own_from.is_none_or(|from| day < from) && day <= input.as_of {
-                let figures = Figures {
-                    volume: baseline.volume.into(),
-                    revenue: baseline.revenue.get(),
-                    balance: baseline.balance.get(),
-                    ..Figures::default()
-                };
-                book.known_from = Some(book.known_from.map_or(day, |known| known.min(day)));
-                add(&mut book, CellKey { day, prefecture, product }, figures);
-            }
-        }
-        book.known_from = book.known_from.into_iter().chain(own_from).min();
+    }
+
+    fn add_up_provinces(&mut self, input: &Input<'_>) {
+        let size = SCOPES * self.ranges.len();
         for (prefecture, province) in input.provinces {
-            book.sums.entry(Unit::Prefecture(*prefecture)).or_default();
-            book.sums.entry(Unit::Province(*province)).or_default();
+            let unit = |unit| self.units.get(&unit).copied().unwrap_or_default() * size;
+            let (from, to) = (unit(Unit::Prefecture(*prefecture)), unit(Unit::Province(*province)));
+            for place in 0..size {
+                let figures = self.sums[from + place];
+                self.sums[to + place] += figures;
+            }
         }
-        book
     }
 
     /// The day as of which it is.
@@ -182,8 +228,8 @@ impl Book {
     }
 
     /// Every unit, provinces first, in the order of the codes.
-    pub fn units(&self) -> Vec<Unit> {
-        self.sums.keys().copied().collect()
+    pub fn units(&self) -> impl Iterator<Item = Unit> {
+        self.units.keys().copied()
     }
 
     /// Whether data reach back to the beginning of a range.
@@ -194,15 +240,19 @@ impl Book {
     /// What a unit's business came to in a range. Where nothing happened that is 0.
     ///
     /// # Panics
-    /// For a range that nothing asked for when the book was made.
+    /// For a unit that no province has, and a range that nothing asked for when the book was made.
     pub fn sum(&self, unit: Unit, scope: Scope, range: Range) -> Figures {
-        let index = self.ranges.binary_search(&range).expect("a range that was asked for");
-        let mut sum = Figures::default();
-        for (product, sums) in self.sums.get(&unit).into_iter().flatten() {
-            if scope.contains(*product) {
-                sum += sums[index];
-            }
-        }
-        sum
+        let range = self.ranges.binary_search(&range).expect("a range that was asked for");
+        self.sums[self.place(self.units[&unit], scope) + range]
     }
+}
+
+/// Where the last cell was added: the next one is of the same day, and mostly of the same prefecture.
+#[derive(Debug, Default)]
+struct Page {
+    day: Option<BusinessDay>,
+    /// The ranges that contain the day.
+    holding: Vec<usize>,
+    prefecture: Option<PrefectureCode>,
+    unit: Option<usize>,
 }

@@ -9,13 +9,12 @@
 //!
 //! Growth is held against a benchmark over the benchmark's own period, so that like is held against like.
 
-use num_traits::CheckedSub;
 use postroad_schemas::codebook::{Line, PrefectureCode, Product};
 use postroad_schemas::reference::{Benchmark, CurveKey, Level, Measure, Percent, Plan, Versus};
 use postroad_schemas::units::BusinessDay;
 
 use super::book::{Book, Scope, Unit};
-use super::growth::{Growth, exact, share, sum};
+use super::growth::{Growth, exact, minus, share, sum};
 use super::period::{Period, Range};
 use super::{Comparison, Exact, Indicator, Input, Light, Settings, Why};
 
@@ -294,7 +293,7 @@ impl Indicator {
     /// Holds the row's own figure against a benchmark.
     fn against(mut self, held: Result<Held, Why>, settings: Settings) -> Self {
         let held = held.map_err(|why| self.why.get_or_insert(why).to_owned()).ok();
-        let gap = self.own.zip(held.as_ref()).map(|(own, held)| own.checked_sub(&held.benchmark));
+        let gap = self.own.zip(held.as_ref()).map(|(own, held)| minus(own, held.benchmark));
         self.gap = gap.flatten();
         if gap == Some(None) {
             self.why = Some(Why::Overflow);

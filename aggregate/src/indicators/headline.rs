@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use num_traits::CheckedSub;
 use postroad_schemas::codebook::PrefectureCode;
 
 use super::book::Unit;
+use super::growth::minus;
 use super::{Comparison, Exact, Indicator, Light};
 
 /// Who lags.
@@ -42,5 +42,5 @@ impl Headline {
 /// nothing is known.
 pub fn spread<'r>(rows: impl IntoIterator<Item = &'r Indicator>) -> Option<Exact> {
     let own: Vec<Exact> = rows.into_iter().filter_map(|row| row.own).collect();
-    own.iter().max()?.checked_sub(own.iter().min()?)
+    minus(*own.iter().max()?, *own.iter().min()?)
 }
