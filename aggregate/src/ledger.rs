@@ -1,5 +1,7 @@
 //! The account of one shard: promise P1 in numbers.
 
+use std::fmt;
+
 use postroad_schemas::reject::{Field, Reason, Reject};
 use postroad_schemas::units::{NextOffset, Offset, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
@@ -183,7 +185,7 @@ impl Ledger {
 }
 
 /// A record that cannot be used, by its coordinates.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Where it stands in its shard.
     pub offset: Offset,
@@ -198,4 +200,18 @@ pub struct DeadLetter {
     pub field: Option<Field>,
     /// Its value, where the operator chose to keep those.
     pub payload: Option<Box<[u8]>>,
+}
+
+impl fmt::Debug for DeadLetter {
+    /// Says how long the value is, and never what it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetter")
+            .field("offset", &self.offset)
+            .field("timestamp", &self.timestamp)
+            .field("judged_at", &self.judged_at)
+            .field("reason", &self.reason)
+            .field("field", &self.field)
+            .field("payload_bytes", &self.payload.as_ref().map(|payload| payload.len()))
+            .finish()
+    }
 }

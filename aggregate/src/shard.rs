@@ -7,6 +7,7 @@
 //! record of the state is among them and is compared, which tells a topic that was recreated from
 //! one that goes on.
 
+use std::fmt;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -39,7 +40,7 @@ mod state;
 pub type Cells = HashMap<CellKey, Measures, RandomState>;
 
 /// One record of the log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Record<'a> {
     /// Its position.
     pub offset: Offset,
@@ -47,6 +48,17 @@ pub struct Record<'a> {
     pub timestamp: Option<Timestamp>,
     /// The value; `None` for a tombstone.
     pub value: Option<&'a [u8]>,
+}
+
+impl fmt::Debug for Record<'_> {
+    /// Says how long the value is, and never what it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("offset", &self.offset)
+            .field("timestamp", &self.timestamp)
+            .field("value_bytes", &self.value.map(<[u8]>::len))
+            .finish()
+    }
 }
 
 /// What the log holds at the place of the last record is not that record: the topic was recreated,
@@ -57,6 +69,9 @@ pub enum Diverged {
     /// Another record stands at the offset of the last one delivered.
     #[error("another record stands at offset {0}, which had been read before")]
     OtherRecord(Offset),
+    /// A record stands where the log had delivered none, between the last record and the boundary.
+    #[error("a record stands at offset {0}, where the log had delivered none")]
+    Appeared(Offset),
     /// The last record delivered is gone from a log that deletes nothing but its beginning.
     #[error("the record at offset {0}, which had been read before, is gone from the midst of it")]
     Gone(Offset),
@@ -233,6 +248,9 @@ impl Shard {
     /// and must not be stepped again.
     pub fn step(&mut self, record: &Record<'_>, clock: Timestamp) -> Result<Step, Diverged> {
         if self.state.ledger.next.is_past(record.offset) {
+            if self.was_a_gap(record.offset) {
+                return Err(Diverged::Appeared(record.offset));
+            }
             return self.revisit(record).map(|()| Step::Skipped);
         }
         self.finish_resumption()?;
@@ -311,6 +329,13 @@ impl Shard {
             self.state.window_hours.push_back((hour, offset));
             self.state.forget_hours_before(hour.window_start(window_h));
         }
+    }
+
+    /// Whether the log delivered nothing at an offset below the boundary, and nothing after it. What
+    /// lies before the last record is not known one by one, and that record's hash stands for it.
+    fn was_a_gap(&self, offset: Offset) -> bool {
+        let last = self.state.last_delivered.map(|last| last.offset);
+        self.state.ledger.first <= offset.into() && last.is_none_or(|last| last < offset)
     }
 
     /// Takes a record that was accounted for before: compares the last one, and feeds the window.

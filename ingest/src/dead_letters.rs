@@ -15,11 +15,11 @@ use postroad_aggregate::ledger::DeadLetter;
 use postroad_aggregate::measures::Measures;
 use postroad_aggregate::replay::{Proposal, Proposed};
 use postroad_schemas::reject::Reason;
-use postroad_schemas::units::{NextOffset, Offset};
+use postroad_schemas::units::{NextOffset, Offset, Timestamp};
 use serde_json::{Value, json};
 
 use crate::checkpoint::segments::Unsealed;
-use crate::checkpoint::{Checkpoint, ShardId};
+use crate::checkpoint::{Checkpoint, Phase, ShardId};
 use crate::clock::now;
 use crate::config::Config;
 use crate::decide::newest_life;
@@ -58,6 +58,8 @@ pub struct ReplayReport {
 struct PartitionReport {
     tp: TopicPartition,
     shard: ShardId,
+    /// Dead letters that had been replayed before.
+    after: usize,
     dead_letters: usize,
     proposed: Proposed,
     /// The key of the decision; none in a dry run, or where nothing would change.
@@ -109,6 +111,7 @@ async fn propose(
     log: &Arc<Log>,
 ) -> Result<PartitionReport, Failure> {
     let checkpoint = newest_life(store, &tp.topic, tp.partition).await?;
+    log.is_of(&checkpoint)?;
     let letters = dead_letters(store, &checkpoint).await?;
     let (wanted, passed_over): (Vec<_>, Vec<_>) =
         letters.into_iter().partition(|letter| options.asks_for(letter));
@@ -121,15 +124,16 @@ async fn propose(
         .judged_at(now())
         .passing_over(offsets(&passed_over));
     let span = wanted.first().map(|first| first.offset).zip(wanted.last().map(|last| last.offset));
+    let times = wanted.iter().map(|letter| (letter.offset, letter.timestamp)).collect();
     let (log, of, next) = (Arc::clone(log), tp.clone(), checkpoint.state.ledger.next);
     let proposed = match span {
         None => proposal.finish(),
-        Some(span) => offload(move || log.read_twice(&of, span, next, proposal))
+        Some(span) => offload(move || log.read_twice(&of, span, next, &times, proposal))
             .await
             .map_err(|error| Failure::new(Exit::Software, error.to_string()))??,
     };
-    let (shard, dead_letters) = (checkpoint.id, wanted.len());
-    Ok(PartitionReport { tp, shard, dead_letters, proposed, decision: None })
+    let (shard, after) = (checkpoint.id, checkpoint.state.replayed.len());
+    Ok(PartitionReport { tp, shard, after, dead_letters: wanted.len(), proposed, decision: None })
 }
 
 /// Every dead letter of a shard that counts nowhere, by offset.
@@ -164,6 +168,24 @@ impl Log {
         })
     }
 
+    /// Finds that the log is the one that a shard reads. The offsets of a topic that was made anew are
+    /// those of other records.
+    fn is_of(&self, checkpoint: &Checkpoint) -> Result<(), Failure> {
+        let id = &checkpoint.id;
+        let refused =
+            |why: &str| Failure::new(Exit::DataErr, format!("{id}: {why}; nothing was decided"));
+        if checkpoint.phase != Phase::Running {
+            return Err(refused("it does not run; see `postroad decide`"));
+        }
+        // Brokers that have never told it cannot be asked.
+        let Some(was) = checkpoint.topic_id else { return Ok(()) };
+        let is = self.queries.topic_id(&id.topic, QUERY_TIMEOUT);
+        match is.map_err(|error| query_failure(&error))? {
+            Some(is) if is != was => Err(refused("the topic was made anew since")),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads the log for the records that are wanted, `[first, last]` and no others, and then, up to
     /// its end, for those that repeat them.
     fn read_twice(
@@ -171,6 +193,7 @@ impl Log {
         tp: &TopicPartition,
         (first, last): (Offset, Offset),
         next: NextOffset,
+        times: &BTreeMap<Offset, Option<Timestamp>>,
         mut proposal: Proposal,
     ) -> Result<Proposed, Failure> {
         let marks = self.queries.watermarks(tp, QUERY_TIMEOUT);
@@ -184,12 +207,25 @@ impl Log {
             return Err(Failure::new(Exit::DataErr, message));
         }
         let failed = |error: RereadError| Failure::from_error(Exit::Unavailable, &error);
+        let mut stranger = None;
         self.reader
             .read(tp, low.max(first.into()), last.next(), |record| {
+                let known = times.get(&record.offset).copied().flatten();
+                if record.timestamp.is_some() && known.is_some() && record.timestamp != known {
+                    stranger = Some(record.offset);
+                    return ControlFlow::Break(());
+                }
                 proposal.find(record);
                 ControlFlow::Continue(())
             })
             .map_err(failed)?;
+        if let Some(offset) = stranger {
+            let message = format!(
+                "{tp}: the record at offset {offset} is not the one that was rejected there; \
+                 nothing was decided"
+            );
+            return Err(Failure::new(Exit::DataErr, message));
+        }
         self.reader
             .read(tp, low, high, |record| {
                 proposal.compare(record);
@@ -242,7 +278,7 @@ impl PartitionReport {
         if self.proposed.replay.offsets().is_empty() {
             return Ok(None);
         }
-        let decision = Decision::Replay(ReplayRecord::new(&self.proposed.replay));
+        let decision = Decision::Replay(ReplayRecord::new(&self.proposed.replay, self.after));
         let recorded = Recorded { decision, reason: reason.to_owned(), decided_at: now() };
         let key = decisions::record(store, &self.shard, &recorded).await;
         Ok(Some(key.map_err(|error| store_failure(&error))?.to_string()))

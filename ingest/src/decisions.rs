@@ -56,6 +56,9 @@ pub enum Decision {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayRecord {
+    /// How many dead letters had been replayed when it was worked out: what another replay adds since
+    /// is not known to it.
+    pub after: usize,
     /// The offsets of the records that are applied, ascending.
     pub applied: Vec<i64>,
     /// The offsets of those that repeat another record, ascending.
@@ -80,8 +83,8 @@ pub struct CellRecord {
 }
 
 impl ReplayRecord {
-    /// The record of a replay.
-    pub fn new(replay: &Replay) -> Self {
+    /// The record of a replay that was worked out when so many dead letters had been replayed.
+    pub fn new(replay: &Replay, after: usize) -> Self {
         let offsets = |list: &[Offset]| list.iter().map(|offset| offset.get()).collect();
         let cells = replay.cells.iter().map(|(key, measures)| CellRecord {
             business_date: key.day,
@@ -90,6 +93,7 @@ impl ReplayRecord {
             measures: measures.to_array().iter().map(ToString::to_string).collect(),
         });
         Self {
+            after,
             applied: offsets(&replay.applied),
             duplicates: offsets(&replay.duplicates),
             cells: cells.collect(),
@@ -226,8 +230,7 @@ pub async fn record(
         }
         number += 1;
     }
-    let reason = format!("others were faster {TRIES} times; try again");
-    Err(StoreError::Unreadable { key: folder(shard).to_string(), reason })
+    Err(StoreError::TurnedDown { key: folder(shard).to_string(), tries: TRIES })
 }
 
 #[cfg(test)]
@@ -256,7 +259,7 @@ mod tests {
             recorded(restart(RestartFrom::Offset(4))),
             recorded(restart(RestartFrom::Earliest)),
             recorded(Decision::ReleaseDay { through: BusinessDay::from_days(18_808) }),
-            recorded(Decision::Replay(ReplayRecord::new(&replay()))),
+            recorded(Decision::Replay(ReplayRecord::new(&replay(), 0))),
         ];
         for decision in &made {
             record(&store, &shard, decision).await.expect("memory takes it");
@@ -285,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_replay_comes_back_as_it_was_recorded() {
-        let record = ReplayRecord::new(&replay());
+        let record = ReplayRecord::new(&replay(), 0);
         assert_eq!(record.replay(), Some(replay()));
         let mut other = record.clone();
         other.cells[0].measures.pop();

@@ -214,8 +214,13 @@ pub async fn manifest(store: &Store, publish: Option<u64>) -> Result<Page, Failu
         }
         Err(error) => return Err(store_failure(&error)),
     };
-    Ok(match serde_json::from_slice::<Value>(&content) {
-        Ok(manifest) => Page::Manifest(manifest),
+    Ok(match serde_json::from_slice::<Map<String, Value>>(&content) {
+        Ok(mut shown) => {
+            if let Err(damage) = manifest::Manifest::decode(&content) {
+                shown.insert("damage".to_owned(), damage.into());
+            }
+            Page::Manifest(shown.into())
+        }
         Err(error) => {
             let mut grid = Grid::new(&[], &["publish", "damage"]);
             grid.push(fields(json!({ "publish": number, "damage": error.to_string() })));

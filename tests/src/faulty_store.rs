@@ -10,18 +10,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::stream;
+use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, RenameOptions, Result,
+    Error, GetOptions, GetResult, GetResultPayload, ListResult, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
 
+use crate::station::{Station, list, object_store_of};
 use plan::Plan;
 pub use plan::{Fault, Odds, Op};
 
@@ -140,117 +140,12 @@ impl FaultyStore {
         pass(latency).await;
     }
 
-    fn postpone(&self, calls: u32, write: BoxFuture<'static, ()>) {
+    /// Has a write land some calls later; whoever waits for it gives up.
+    fn postpone<T>(&self, calls: u32, write: BoxFuture<'static, ()>) -> Result<T> {
         let mut plan = self.plan();
         let due = plan.calls.len() as u64 + u64::from(calls);
         plan.late.push((due, write));
-    }
-
-    async fn put(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> Result<PutResult> {
-        let fault = self.begin(Op::Put).await;
-        match fault {
-            None => self.inner.put_opts(location, payload, opts).await,
-            Some(Fault::After | Fault::ExistsAfter) => {
-                let answer = self.inner.put_opts(location, payload, opts).await;
-                answer.and(Err(if fault == Some(Fault::After) { lost() } else { exists(location) }))
-            }
-            Some(Fault::Heedless) => {
-                self.inner
-                    .put_opts(location, payload, PutOptions { mode: PutMode::Overwrite, ..opts })
-                    .await
-            }
-            Some(Fault::Late(calls)) => {
-                let (inner, location) = (Arc::clone(&self.inner), location.clone());
-                let write = async move { inner.put_opts(&location, payload, opts).await.map(drop) };
-                self.postpone(calls, write.map(drop).boxed());
-                Err(lost())
-            }
-            Some(fault) => self.refuse(fault, location).await,
-        }
-    }
-
-    async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        match self.begin(if options.head { Op::Head } else { Op::Get }).await {
-            None => {
-                self.plan().corrupted.remove(location);
-                self.inner.get_opts(location, options).await
-            }
-            Some(Fault::Corrupt) if !self.plan().corrupted.insert(location.clone()) => {
-                self.plan().corrupted.remove(location);
-                self.inner.get_opts(location, options).await
-            }
-            Some(Fault::Corrupt) => {
-                self.inner.get_opts(location, options).then(|answer| self.corrupt(answer)).await
-            }
-            Some(fault) => self.refuse(fault, location).await,
-        }
-    }
-
-    async fn remove(&self, location: &Path) -> Result<()> {
-        match self.begin(Op::Delete).await {
-            None => self.inner.delete(location).await,
-            Some(Fault::After) => self.inner.delete(location).await.and(Err(lost())),
-            Some(Fault::Late(calls)) => {
-                let (inner, location) = (Arc::clone(&self.inner), location.clone());
-                self.postpone(
-                    calls,
-                    async move { inner.delete(&location).await.map(drop) }.map(drop).boxed(),
-                );
-                Err(lost())
-            }
-            Some(fault) => self.refuse(fault, location).await,
-        }
-    }
-
-    async fn replace(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        match self.begin(Op::Rename).await {
-            None => self.inner.rename_opts(from, to, options).await,
-            Some(Fault::After) => self.inner.rename_opts(from, to, options).await.and(Err(lost())),
-            Some(Fault::Late(calls)) => {
-                let (inner, from, to) = (Arc::clone(&self.inner), from.clone(), to.clone());
-                let rename = async move { inner.rename_opts(&from, &to, options).await };
-                self.postpone(calls, rename.map(drop).boxed());
-                Err(lost())
-            }
-            Some(fault) => self.refuse(fault, to).await,
-        }
-    }
-
-    async fn listed(
-        &self,
-        prefix: Option<&Path>,
-        offset: Option<&Path>,
-    ) -> Result<Vec<ObjectMeta>> {
-        let root = Path::default();
-        if let Some(fault) = self.begin(Op::List).await {
-            return self.refuse(fault, prefix.unwrap_or(&root)).await;
-        }
-        let listing = match offset {
-            None => self.inner.list(prefix),
-            Some(offset) => self.inner.list_with_offset(prefix, offset),
-        };
-        let listed = listing.try_collect().await;
-        self.end().await;
-        listed
-    }
-
-    fn listing(
-        &self,
-        prefix: Option<&Path>,
-        offset: Option<&Path>,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (store, prefix, offset) = (self.clone(), prefix.cloned(), offset.cloned());
-        stream::once(async move {
-            let listed = store.listed(prefix.as_ref(), offset.as_ref()).await?;
-            Ok::<_, Error>(stream::iter(listed.into_iter().map(Ok)))
-        })
-        .try_flatten()
-        .boxed()
+        Err(lost())
     }
 
     async fn corrupt(&self, answer: Result<GetResult>) -> Result<GetResult> {
@@ -318,75 +213,99 @@ impl fmt::Debug for FaultyStore {
 }
 
 #[async_trait]
-impl ObjectStore for FaultyStore {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> Result<PutResult> {
-        let answer = self.put(location, payload, opts).await;
-        self.end().await;
-        answer
+impl Station for FaultyStore {
+    fn behind(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.inner)
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, opts).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let answer = self.get(location, options).await;
-        self.end().await;
-        answer
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        let store = self.clone();
-        let delete = move |location: Result<Path>| {
-            let store = store.clone();
-            async move {
-                let location = location?;
-                let answer = store.remove(&location).await;
-                store.end().await;
-                answer.map(|()| location)
+    async fn put(&self, at: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let answer = match self.begin(Op::Put).await {
+            None => self.inner.put_opts(at, payload, opts).await,
+            Some(Fault::After) => {
+                self.inner.put_opts(at, payload, opts).await.and_then(|_| Err(lost()))
             }
+            Some(Fault::ExistsAfter) => {
+                self.inner.put_opts(at, payload, opts).await.and_then(|_| Err(exists(at)))
+            }
+            Some(Fault::Heedless) => {
+                let opts = PutOptions { mode: PutMode::Overwrite, ..opts };
+                self.inner.put_opts(at, payload, opts).await
+            }
+            Some(Fault::Late(calls)) => {
+                let (inner, at) = (Arc::clone(&self.inner), at.clone());
+                let write = async move { inner.put_opts(&at, payload, opts).await };
+                self.postpone(calls, write.map(drop).boxed())
+            }
+            Some(fault) => self.refuse(fault, at).await,
         };
-        locations.then(delete).boxed()
+        self.end().await;
+        answer
     }
 
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.listing(prefix, None)
+    async fn get(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        let fault = self.begin(if options.head { Op::Head } else { Op::Get }).await;
+        // Never twice in a row.
+        let is_damaged = fault == Some(Fault::Corrupt) && self.plan().corrupted.insert(at.clone());
+        let answer = match fault {
+            Some(Fault::Corrupt) if is_damaged => {
+                let answer = self.inner.get_opts(at, options).await;
+                self.corrupt(answer).await
+            }
+            None | Some(Fault::Corrupt) => {
+                self.plan().corrupted.remove(at);
+                self.inner.get_opts(at, options).await
+            }
+            Some(fault) => self.refuse(fault, at).await,
+        };
+        self.end().await;
+        answer
     }
 
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.listing(prefix, Some(offset))
+    async fn delete(&self, at: &Path) -> Result<()> {
+        let answer = match self.begin(Op::Delete).await {
+            None => self.inner.delete(at).await,
+            Some(Fault::After) => self.inner.delete(at).await.and(Err(lost())),
+            Some(Fault::Late(calls)) => {
+                let (inner, at) = (Arc::clone(&self.inner), at.clone());
+                let delete = async move { inner.delete(&at).await };
+                self.postpone(calls, delete.map(drop).boxed())
+            }
+            Some(fault) => self.refuse(fault, at).await,
+        };
+        self.end().await;
+        answer
     }
 
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+    async fn list(&self, prefix: Option<&Path>, offset: Option<&Path>) -> Result<Vec<ObjectMeta>> {
+        if let Some(fault) = self.begin(Op::List).await {
+            return self.refuse(fault, prefix.unwrap_or(&Path::default())).await;
+        }
+        let listed = list(&self.inner, prefix, offset).await;
+        self.end().await;
+        listed
+    }
+
+    async fn list_folder(&self, prefix: Option<&Path>) -> Result<ListResult> {
         if let Some(fault) = self.begin(Op::List).await {
             return self.refuse(fault, prefix.unwrap_or(&Path::default())).await;
         }
         self.inner.list_with_delimiter(prefix).await
     }
 
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        let answer = self.replace(from, to, options).await;
+    async fn rename(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let answer = match self.begin(Op::Rename).await {
+            None => self.inner.rename_opts(from, to, options).await,
+            Some(Fault::After) => self.inner.rename_opts(from, to, options).await.and(Err(lost())),
+            Some(Fault::Late(calls)) => {
+                let (inner, from, to) = (Arc::clone(&self.inner), from.clone(), to.clone());
+                let rename = async move { inner.rename_opts(&from, &to, options).await };
+                self.postpone(calls, rename.map(drop).boxed())
+            }
+            Some(fault) => self.refuse(fault, to).await,
+        };
         self.end().await;
         answer
     }
 }
+
+object_store_of!(FaultyStore);

@@ -12,6 +12,7 @@ pub mod process;
 pub mod proxy;
 pub mod s3;
 pub mod sim;
+mod station;
 pub mod tables;
 pub mod tmpfs;
 pub mod wait;

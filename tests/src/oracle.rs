@@ -135,7 +135,7 @@ cell! {
 }
 
 /// One shard's state after some prefix of its log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OracleShard {
     /// The sums.
     pub cells: BTreeMap<OracleKey, OracleCell>,

@@ -23,6 +23,7 @@ mod witness;
 mod world;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic;
 use std::sync::Once;
@@ -45,8 +46,8 @@ pub struct Report {
     pub lines: Vec<String>,
     /// Effects on the store and questions to it, at each of which a process can crash.
     pub effects: u64,
-    /// How often the tables were whole and were compared.
-    pub tables_compared: u64,
+    /// How often what happened, for those who want to know whether a world was hostile at all.
+    pub counts: BTreeMap<&'static str, u64>,
 }
 
 impl fmt::Display for Report {

@@ -92,6 +92,28 @@ fn another_record_at_the_last_offset_is_a_divergence() {
     assert_eq!(shard.resumption(), Resumption::Verified);
 }
 
+/// The log was cut after its last record, where it had delivered nothing since, and written anew.
+#[test]
+fn a_record_where_the_log_had_delivered_none_is_a_divergence() {
+    let log = Log::default().event(3, "a", 0).event(5, "b", 1);
+    let mut shard = folded(&log);
+    assert_eq!(shard.end_of_log(NextOffset::new(9)), Ok(3));
+    let state = shard.state().clone();
+    for appeared in [6, 8] {
+        let mut shard = resume(&state);
+        let longer = log.clone().event(appeared, "new", 2).event(9, "newer", 2);
+        assert_eq!(read(&mut shard, &longer), Err(Diverged::Appeared(Offset::new(appeared))));
+        assert_eq!(*shard.state(), state);
+    }
+    let mut empty = begin(24);
+    assert_eq!(empty.end_of_log(NextOffset::new(4)), Ok(4));
+    let appeared = Err(Diverged::Appeared(Offset::new(3)));
+    let mut shard = resume(empty.state());
+    let steps: Result<Vec<_>, _> =
+        log.from(NextOffset::new(0)).map(|record| shard.step(&record, NOON)).collect();
+    assert_eq!(steps, appeared);
+}
+
 #[test]
 fn a_log_that_ends_below_is_a_divergence() {
     let (end, next) = (NextOffset::new(5), NextOffset::new(6));

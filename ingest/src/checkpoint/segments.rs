@@ -6,6 +6,7 @@
 //! a retained checkpoint, or makes new ones of a later reign, so it cannot come to need one of those.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -32,12 +33,20 @@ const SEGMENTS_MAX: usize = 8;
 const DEAD_LETTERS_LARGE: u64 = 100_000;
 
 /// A segment and its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// How checkpoints list it.
     pub segment: Segment,
     /// What is stored.
     pub bytes: Bytes,
+}
+
+impl fmt::Debug for Encoded {
+    /// Says how long it is, and never what it holds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes.len();
+        f.debug_struct("Encoded").field("segment", &self.segment).field("bytes", &bytes).finish()
+    }
 }
 
 /// Encodes what left a state, for the checkpoint at this place.
@@ -288,4 +297,58 @@ pub enum CollectError {
     /// The chain could not be read, or has gone on without this writer.
     #[error(transparent)]
     Chain(#[from] ChainError),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use postroad_aggregate::rules::RulesId;
+    use postroad_schemas::contract::Contract;
+    use postroad_schemas::reject::Reason;
+    use postroad_schemas::units::{NextOffset, Offset, Timestamp};
+
+    use super::*;
+    use crate::checkpoint::Standing;
+
+    /// A segment of one dead letter, stored.
+    async fn stored(store: &Store, id: &ShardId, offset: i64) -> Segment {
+        let letter = DeadLetter {
+            offset: Offset::new(offset),
+            timestamp: None,
+            judged_at: Timestamp::from_micros(0),
+            reason: Reason::TooLarge,
+            field: None,
+            payload: None,
+        };
+        let encoded = encode_letters(&[letter], (Epoch::FIRST, Seq::FIRST));
+        put(store, id, std::slice::from_ref(&encoded)).await.expect("a sound store");
+        encoded.segment
+    }
+
+    fn listing(id: &ShardId, segment: Segment) -> Bytes {
+        let mut state = ShardState::new(Contract::Parcel, NextOffset::new(0), RulesId::of(b""));
+        state.sealed.push(segment);
+        Bytes::from(format::encode(&Standing::new(id.clone()).with(state)))
+    }
+
+    /// A claim that folded segments together lists the whole instead of the parts, which whoever falls
+    /// back to the checkpoint before needs.
+    #[tokio::test]
+    async fn what_a_retained_checkpoint_lists_is_not_collected() {
+        let store = Store::over(Arc::new(InMemory::new()), "memory".to_owned());
+        let id = ShardId::kafka("parcel.events", 0);
+        let (part, whole) = (stored(&store, &id, 1).await, stored(&store, &id, 2).await);
+        let nobodys = stored(&store, &id, 3).await;
+        let chain = store.chain(&id);
+        let tip = chain.claim(None, listing(&id, part)).await.expect("a sound store");
+        let tip = tip.expect("a chain of our own");
+        let tip = chain.commit(tip, listing(&id, whole)).await.expect("a chain of our own");
+        let deleted = collect(&store, &id, &tip, &[whole]).await.expect("a sound store");
+        assert_eq!(deleted, 1);
+        load(&store, &id, &part).await.expect("it is listed by the one before");
+        load(&store, &id, &whole).await.expect("it is listed");
+        load(&store, &id, &nobodys).await.expect_err("nobody lists it");
+    }
 }

@@ -120,7 +120,7 @@ fn manifest_text(manifest: &Value) -> String {
     let flat = fields.iter().filter(|(_, value)| !value.is_array() && !value.is_object());
     let mut text = String::new();
     for (name, value) in flat.chain(&totals) {
-        text.push_str(&[&format!("{name:<17}"), " ", &cell(&readable(name, value)), "\n"].concat());
+        text.push_str(&[&format!("{name:<24}"), " ", &cell(&readable(name, value)), "\n"].concat());
     }
     let mut shards = Grid::new(&["source", "topic", "partition", "incarnation", "seq"], &[])
         .with(&["first_offset", "next_offset", "watermark", "closed"]);
@@ -144,7 +144,7 @@ fn readable(name: &str, value: &Value) -> Value {
         ("published_at" | "watermark", Some(micros)) => {
             instant(Some(Timestamp::from_micros(micros)))
         }
-        ("complete_through" | "final_through", Some(days)) => {
+        ("complete_through" | "complete_without_through" | "final_through", Some(days)) => {
             let day = i32::try_from(days).map(BusinessDay::from_days);
             day.map_or_else(|_| value.clone(), |day| json!(day.to_string()))
         }

@@ -127,8 +127,10 @@ async fn a_manifest_is_shown_whatever_it_holds() {
     store.create(&manifest::key(9), content.to_vec().into()).await.expect("a sound store");
     let page = manifest(&store, None).await.expect("a page");
     assert_eq!(page.to_json()["shards"][0]["next_offset"], 4);
+    assert!(page.to_json()["damage"].is_string(), "it is shown, and not taken for whole");
     let text = page.to_text();
-    for words in ["complete_through  2021-06-30", "1970-01-01T00:00:01Z", "file  ", "a     "] {
+    for words in ["complete_through         2021-06-30", "1970-01-01T00:00:01Z", "file  ", "a     "]
+    {
         assert!(text.contains(words), "{words:?} is not in:\n{text}");
     }
 }

@@ -22,18 +22,22 @@ pub enum PublishError {
     },
     /// The newest checkpoint of a shard holds less than was published.
     #[error(
-        "the newest readable checkpoint of {shard} {}, but offsets up to {} were published, from \
-         where the shard began; restore the missing checkpoints, or let the shard read on",
-        found.map_or("is lost".to_owned(), |next| format!("ends at offset {next}")),
-        published.unwrap_or_default()
+        "the newest readable checkpoint of {shard} {}, but number {} with the offsets up to {} was \
+         published, from where the shard began; restore the missing checkpoints, or let the shard \
+         read on",
+        found.map_or("is lost".to_owned(), |(seq, next)| {
+            format!("is number {seq} and ends at offset {next}")
+        }),
+        published.0,
+        published.1
     )]
     WentBack {
         /// Whose.
         shard: ShardId,
-        /// The boundary that the newest checkpoint has reached.
-        found: Option<i64>,
-        /// The boundary that was published.
-        published: Option<i64>,
+        /// The place of the newest checkpoint, and the boundary that it has reached.
+        found: Option<(u64, i64)>,
+        /// The same of the one that was published.
+        published: (u64, i64),
     },
     /// A sum does not fit its column.
     #[error(transparent)]

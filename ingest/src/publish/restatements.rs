@@ -23,7 +23,7 @@ pub struct Restatement {
     pub cell: CellKey,
     /// What the publish before showed; zeros where it had no such cell.
     pub before: Measures,
-    /// What this one shows.
+    /// What this one shows; zeros where it has no such cell any more.
     pub after: Measures,
 }
 
@@ -58,8 +58,8 @@ pub struct Changes {
 
 impl Changes {
     /// What publish `(publish, published_at)` changes by showing `after`, where days up to
-    /// `final_through` were final before. A cell is never taken back, so those of final days alone,
-    /// if they are all that a month has, show that it has not changed.
+    /// `final_through` were final before. A cell may go where the log was read again under other rules,
+    /// from an older checkpoint: that is told, too.
     pub fn between(
         before: &Before,
         after: &Rollup,
@@ -67,7 +67,8 @@ impl Changes {
         (publish, published_at): (u64, Timestamp),
     ) -> Self {
         let mut changes = Self::default();
-        for month in months(after) {
+        let all: BTreeSet<_> = months(after).into_iter().chain(months(&before.cells)).collect();
+        for month in all {
             let until = next_month(month);
             if before.cells.days(month, until).eq(after.days(month, until)) {
                 continue;
@@ -76,12 +77,17 @@ impl Changes {
             if before.unknown.contains(&month) {
                 continue;
             }
-            let moved = final_cells(after, month, final_through).filter_map(|(cell, after)| {
-                let before = before.cells.get(cell).copied().unwrap_or_default();
-                let (cell, after) = (*cell, *after);
-                let restatement = Restatement { publish, published_at, cell, before, after };
-                (before != after).then_some(restatement)
-            });
+            let now = final_cells(after, month, final_through).map(|(cell, _)| *cell);
+            let gone = final_cells(&before.cells, month, final_through).map(|(cell, _)| *cell);
+            let gone = gone.filter(|cell| after.get(cell).is_none());
+            let restatement = |cell| {
+                let shown = |rollup: &Rollup| rollup.get(&cell).copied().unwrap_or_default();
+                let (before, after) = (shown(&before.cells), shown(after));
+                let moved = Restatement { publish, published_at, cell, before, after };
+                (before != after).then_some(moved)
+            };
+            let mut moved: Vec<_> = now.chain(gone).filter_map(restatement).collect();
+            moved.sort_by_key(|moved| moved.cell);
             changes.restated.extend(moved);
         }
         changes

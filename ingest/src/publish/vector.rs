@@ -74,7 +74,9 @@ impl Publisher {
             let first = found.map(|(_, checkpoint)| checkpoint.state.ledger.first.get());
             let is_another = entry.first_offset.is_some() && first != entry.first_offset;
             if seq < entry.seq || next < entry.next_offset || is_another {
-                let (found, published) = (next, entry.next_offset);
+                let found = seq.zip(next);
+                let published =
+                    (entry.seq.unwrap_or_default(), entry.next_offset.unwrap_or_default());
                 return Err(PublishError::WentBack { shard, found, published });
             }
         }

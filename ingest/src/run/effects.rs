@@ -16,7 +16,7 @@ use crate::checkpoint::Source;
 use crate::decisions;
 use crate::error::chain;
 use crate::shards::claim::ClaimError;
-use crate::shards::lifecycle::{Effect, Event, ShardPhase};
+use crate::shards::lifecycle::{Effect, Event};
 use crate::shards::stall::Stall;
 use crate::shards::worker::ToWorker;
 use crate::source::LogRange;
@@ -48,7 +48,10 @@ impl Instance {
             Effect::CommitGroupOffset(next) => {
                 self.consumer.command(Command::CommitGroupOffsets(vec![(tp.clone(), next.get())]));
             }
-            Effect::RecordStall(stall) => self.record_stall(tp.clone(), stall),
+            Effect::RecordStall(stall) => {
+                say_stalled(tp, &stall);
+                self.record_divergences();
+            }
             Effect::Thaw => self.workers.tell(tp, ToWorker::Thaw(tp.clone(), generation)),
             Effect::Drop => self.workers.tell(tp, ToWorker::Drop(tp.clone())),
             Effect::Unassign => {
@@ -99,22 +102,19 @@ impl Instance {
         });
     }
 
-    /// Says that a shard is stalled, in the log and in the store.
-    fn record_stall(&self, tp: TopicPartition, stall: Stall) {
-        say_stalled(&tp, &stall);
-        let claims = self.claims.clone();
-        tokio::spawn(async move { claims.record_stall(&tp, &stall).await });
-    }
-
-    /// Has the store say again of shards that diverged that they did, where it does not. A claim that was
-    /// under way somewhere, and came late, makes it say that they run; other stalled shards are claimed
-    /// again, which finds out, but a divergence is found only by reading.
-    fn record_divergences_again(&self) {
-        for (tp, phase) in self.lifecycle.phases() {
-            if let ShardPhase::Stalled(stall @ Stall::Diverged(_)) = phase {
-                let (claims, tp) = (self.claims.clone(), tp.clone());
-                tokio::spawn(async move { claims.record_stall(&tp, &stall).await });
-            }
+    /// Has the store say of shards that diverged that they did, where it does not. A claim that was under
+    /// way somewhere, and came late, makes it say that they run, or adopts the decision that ends the
+    /// life: then the next one is claimed. Other stalled shards are claimed again, which finds out, but a
+    /// divergence is found only by reading.
+    fn record_divergences(&self) {
+        for (tp, generation, id, stall) in self.lifecycle.diverged() {
+            let (claims, answers) = (self.claims.clone(), self.answers.0.clone());
+            let (tp, id, stall) = (tp.clone(), id.clone(), stall.clone());
+            tokio::spawn(async move {
+                if claims.record_divergence(&id, &stall).await {
+                    let _ = answers.send((tp, generation, Event::Decided));
+                }
+            });
         }
     }
 
@@ -183,7 +183,7 @@ impl Instance {
     /// Asks the store whether operators have decided anything, and sees to it that they know where they
     /// have to.
     pub(super) fn ask_for_decisions(&self) {
-        self.record_divergences_again();
+        self.record_divergences();
         let (store, found) = (self.claims.store.clone(), self.decisions.0.clone());
         ask(&self.asking_for_decisions, async move {
             if let Ok(keys) = decisions::all_keys(&store).await {

@@ -103,3 +103,67 @@ fn told(outcome: Result<Tip, CommitError>) -> Event {
         Err(error) => Event::Fenced(chain(&error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use object_store::memory::InMemory;
+    use postroad_schemas::units::NextOffset;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::source::kafka::{QueryError, TopicPartition};
+    use crate::source::{Cluster, LogRange, TopicId};
+
+    /// Brokers that know one topic, by this id.
+    struct Brokers(TopicId);
+
+    #[async_trait]
+    impl Cluster for Brokers {
+        async fn log_range(&self, tp: &TopicPartition) -> Result<LogRange, QueryError> {
+            Err(QueryError::Unknown(tp.to_string()))
+        }
+
+        async fn partition_counts(
+            &self,
+            topics: &[String],
+        ) -> Result<BTreeMap<String, i32>, QueryError> {
+            Err(QueryError::Unknown(topics.join(", ")))
+        }
+
+        async fn topic_id(&self, _: &str) -> Result<Option<TopicId>, QueryError> {
+            Ok(Some(self.0))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_may_be_of_another_topic_is_not_put() {
+        let id = |number| TopicId::new(number).expect("not zero");
+        let store = Store::over(Arc::new(InMemory::new()), "memory".to_owned());
+        let shard = ShardId::kafka("parcel.events", 0);
+        let writers = Writers {
+            store: store.clone(),
+            identities: TopicIdentities::new(Arc::new(Brokers(id(2)))),
+            keep: 2,
+            duration: Metrics::default().checkpoint_duration,
+        };
+        let claimed = store.chain(&shard).claim(None, Bytes::new()).await.expect("a sound store");
+        let tip = claimed.expect("a chain of our own");
+        let before = tip.seq();
+        let frozen = Frozen {
+            payload: Bytes::from_static(b"state"),
+            next_offset: NextOffset::new(7),
+            segments: Vec::new(),
+            listed: Vec::new(),
+            topic_id: Some(id(1)),
+        };
+        let told = writers.of(shard.clone()).commit(tip, frozen).await;
+        assert!(matches!(told, Event::Recreated), "{told:?}");
+        let newest = store.chain(&shard).newest().await.expect("a sound store");
+        assert_eq!(newest.map(|newest| newest.seq), Some(before));
+    }
+}

@@ -3,7 +3,7 @@
 
 mod adopt;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,10 +15,11 @@ use postroad_schemas::contract::Contract;
 use postroad_schemas::units::NextOffset;
 use tracing::warn;
 
-use self::adopt::adopt;
+use self::adopt::{adopt, has_replay};
 use super::stall::Stall;
 use crate::checkpoint::chain::{ChainError, Newest, Tip};
 use crate::checkpoint::envelope::Seq;
+use crate::checkpoint::segments::Unsealed;
 use crate::checkpoint::{Checkpoint, LoadError, Phase, ShardId, Standing, format, segments};
 use crate::config::Start;
 use crate::decisions::{self, Decision, RestartFrom};
@@ -154,7 +155,7 @@ impl ClaimContext {
             None => (None, self.first(&id, begins, range).await?),
         };
         let shard_chain = self.store.chain(&id);
-        adopt(&mut checkpoint, &decisions::about(&self.store, &id).await?);
+        self.adopt(&mut checkpoint).await?;
         if checkpoint.phase == Phase::Closed {
             let payload = Bytes::from(format::encode(&checkpoint));
             shard_chain.claim(newest.as_ref(), payload).await?;
@@ -200,6 +201,26 @@ impl ClaimContext {
         }
     }
 
+    /// Adopts what operators decided about the shard of a checkpoint.
+    async fn adopt(&self, checkpoint: &mut Checkpoint) -> Result<(), ClaimError> {
+        let decisions = decisions::about(&self.store, &checkpoint.id).await?;
+        let mut rejected = BTreeSet::new();
+        if has_replay(checkpoint, &decisions) {
+            let mut unsealed = Unsealed::default();
+            match unsealed.update(&self.store, &checkpoint.id, &checkpoint.state.sealed).await {
+                // Where segments are gone the shard stalls, and adopts no replay before it is whole.
+                Err(error) if error.is_not_found() => {}
+                read => {
+                    read?;
+                    let letters = unsealed.whole(&checkpoint.state).dead_letters;
+                    rejected.extend(letters.into_iter().map(|letter| letter.offset));
+                }
+            }
+        }
+        adopt(checkpoint, &decisions, &rejected);
+        Ok(())
+    }
+
     /// The newest checkpoint of a life. Where the one that was published is gone, taken away by hand or
     /// with a disk, what it held is read again, and the claim goes above its place: so the vector of
     /// the publishes goes on once the log has made it good.
@@ -227,17 +248,20 @@ impl ClaimContext {
         Ok(decisions.iter().filter(adopted).rev().find_map(restart))
     }
 
-    /// Writes into the shard's newest checkpoint that it is stalled, for the publisher and whoever
-    /// comes next, unless it says so. If that fails the shard is stalled all the same.
-    pub async fn record_stall(&self, tp: &TopicPartition, stall: &Stall) {
-        match self.life(tp).await {
-            Ok(Life { found: Some((newest, mut checkpoint)), .. }) => {
+    /// Writes into a life's newest checkpoint that its log is another one, for the publisher and whoever
+    /// comes next, unless it says so. If that fails the shard is stalled all the same. Returns whether the
+    /// life has ended meanwhile, closed by a claim of somebody who does not read it.
+    pub async fn record_divergence(&self, id: &ShardId, stall: &Stall) -> bool {
+        match self.newest(id).await {
+            Ok(Some((_, closed))) if closed.phase == Phase::Closed => return true,
+            Ok(Some((newest, mut checkpoint))) => {
                 checkpoint.phase = stall.phase();
                 self.write_stall(checkpoint, Some(&newest)).await;
             }
-            Ok(Life { found: None, .. }) => {}
-            Err(error) => complain(tp, &error),
+            Ok(None) => {}
+            Err(error) => complain(id, &error),
         }
+        false
     }
 
     /// Looks after the shard of a partition that its topic does not have any more, which the group
@@ -246,11 +270,10 @@ impl ClaimContext {
     pub async fn settle_gone(&self, tp: &TopicPartition, partitions: i32) -> Option<Stall> {
         let stall = Stall::PartitionGone { partitions };
         let settled = async {
-            let Life { id, found: Some((newest, mut checkpoint)), .. } = self.life(tp).await?
-            else {
+            let Life { found: Some((newest, mut checkpoint)), .. } = self.life(tp).await? else {
                 return Ok(None);
             };
-            adopt(&mut checkpoint, &decisions::about(&self.store, &id).await?);
+            self.adopt(&mut checkpoint).await?;
             let is_closed = checkpoint.phase == Phase::Closed;
             if !is_closed {
                 checkpoint.phase = stall.phase();
@@ -265,16 +288,15 @@ impl ClaimContext {
     }
 
     /// Claims a chain for a checkpoint that says that the shard is stalled, unless the newest object
-    /// says the same. Whoever is faster finds the stall by itself.
+    /// says the same. Whoever is faster finds the stall by itself. A shard that stalls before its first
+    /// checkpoint gets one: a decision is about a checkpoint.
     async fn write_stall(&self, stalled: Checkpoint, newest: Option<&Newest>) {
-        // A shard that stalls before its first checkpoint has nothing that a reader could miss.
-        let Some(newest) = newest else { return };
         let payload = Bytes::from(format::encode(&stalled));
-        if payload == newest.payload {
+        if newest.is_some_and(|newest| newest.payload == payload) {
             return;
         }
         Point::BeforeStall.pass();
-        if let Err(error) = self.store.chain(&stalled.id).claim(Some(newest), payload).await {
+        if let Err(error) = self.store.chain(&stalled.id).claim(newest, payload).await {
             complain(&stalled.id, &error);
         }
     }
@@ -378,6 +400,9 @@ fn check_continues(
 
 #[cfg(test)]
 mod tests {
+    use postroad_aggregate::shard::Diverged;
+    use postroad_schemas::units::Offset;
+
     use super::*;
 
     fn id(number: u128) -> TopicId {
@@ -417,5 +442,71 @@ mod tests {
         // Checkpoints of older versions, and brokers of older ones, know no ids.
         check(5, 0, 9, (None, Some(2)), None);
         check(5, 0, 9, (Some(1), None), None);
+    }
+
+    /// Nobody asks the brokers here.
+    struct NoBrokers;
+
+    #[async_trait::async_trait]
+    impl Cluster for NoBrokers {
+        async fn log_range(&self, tp: &TopicPartition) -> Result<LogRange, QueryError> {
+            Err(QueryError::Unknown(tp.to_string()))
+        }
+
+        async fn partition_counts(
+            &self,
+            topics: &[String],
+        ) -> Result<BTreeMap<String, i32>, QueryError> {
+            Err(QueryError::Unknown(topics.join(", ")))
+        }
+
+        async fn topic_id(&self, topic: &str) -> Result<Option<TopicId>, QueryError> {
+            Err(QueryError::Unknown(topic.to_owned()))
+        }
+    }
+
+    /// Claims a life, so that its newest checkpoint says how it stands.
+    async fn put(store: &Store, id: &ShardId, phase: Phase) {
+        let state = ShardState::new(Contract::Parcel, NextOffset::new(5), RulesId::of(b""));
+        let mut checkpoint = Standing::new(id.clone()).with(state);
+        checkpoint.phase = phase;
+        let chain = store.chain(id);
+        let newest = chain.newest().await.expect("a sound store");
+        let payload = Bytes::from(format::encode(&checkpoint));
+        let claimed = chain.claim(newest.as_ref(), payload).await.expect("a sound store");
+        claimed.expect("a chain of our own");
+    }
+
+    /// A claim that came late may have closed the life that its owner knows to be another log's, and
+    /// somebody may be reading the next: the owner learns of it, and the next is left alone.
+    #[tokio::test]
+    async fn a_divergence_is_of_one_life_and_over_with_it() {
+        let objects = Arc::new(object_store::memory::InMemory::new());
+        let store = Store::over(objects, "memory".to_owned());
+        let codebook = postroad_schemas::codebook::Codebook::liaoning();
+        let claims = ClaimContext {
+            store: store.clone(),
+            cluster: Arc::new(NoBrokers),
+            rules: (RulesId::of(b""), Arc::new(Rules::with_defaults(&codebook))),
+            id_key: IdKey([0; 16]),
+            keep_payload: false,
+            topics: Arc::default(),
+        };
+        let stall = Stall::Diverged(Diverged::OtherRecord(Offset::new(3)));
+        let stands = async |id: &ShardId| {
+            let newest = store.newest_checkpoint(id).await.expect("a sound store");
+            newest.map(|(_, checkpoint)| checkpoint.phase)
+        };
+        let life = ShardId::kafka("parcel.events", 0);
+        assert!(!claims.record_divergence(&life, &stall).await, "nothing was written yet");
+        put(&store, &life, Phase::Running).await;
+        assert!(!claims.record_divergence(&life, &stall).await);
+        assert_eq!(stands(&life).await, Some(stall.phase()));
+        put(&store, &life, Phase::Closed).await;
+        let next = life.next_incarnation();
+        put(&store, &next, Phase::Running).await;
+        assert!(claims.record_divergence(&life, &stall).await, "it is over");
+        assert_eq!(stands(&life).await, Some(Phase::Closed));
+        assert_eq!(stands(&next).await, Some(Phase::Running));
     }
 }

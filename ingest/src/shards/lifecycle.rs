@@ -118,7 +118,7 @@ pub enum Effect {
     },
     /// Tell the group how far the shard is, for lag tools.
     CommitGroupOffset(NextOffset),
-    /// Have the store, and the log, say that it is stalled.
+    /// Have the log say that it is stalled, and the store: see [`Lifecycle::diverged`].
     RecordStall(Stall),
     /// Have the worker freeze it again though nothing has changed.
     Thaw,
@@ -150,6 +150,8 @@ struct Owned {
     generation: Generation,
     failures: u32,
     state: State,
+    /// The life that is read, or was read last.
+    read: Option<ShardId>,
 }
 
 /// A shard that is due for a checkpoint, and where that will stand.
@@ -197,7 +199,7 @@ impl Lifecycle {
     ) -> Vec<Effect> {
         if matches!(event, Event::Granted) {
             let state = State::Loading { failure: None };
-            self.shards.insert(tp.clone(), Owned { generation, failures: 0, state });
+            self.shards.insert(tp.clone(), Owned { generation, failures: 0, state, read: None });
             return vec![Effect::Claim(Duration::ZERO)];
         }
         let Some(owned) = self.shards.get_mut(tp).filter(|owned| owned.generation == generation)
@@ -249,6 +251,18 @@ impl Lifecycle {
         })
     }
 
+    /// The lives whose log was found to be another one, for which an operator is waited for.
+    pub fn diverged(
+        &self,
+    ) -> impl Iterator<Item = (&TopicPartition, Generation, &ShardId, &Stall)> {
+        self.shards.iter().filter_map(|(tp, owned)| match (&owned.state, &owned.read) {
+            (State::Stalled(stall @ Stall::Diverged(_)), Some(id)) => {
+                Some((tp, owned.generation, id, stall))
+            }
+            _ => None,
+        })
+    }
+
     /// Every shard with its state.
     pub fn phases(&self) -> impl Iterator<Item = (&TopicPartition, ShardPhase)> {
         self.shards.iter().map(|(tp, owned)| (tp, owned.phase()))
@@ -269,6 +283,7 @@ impl Owned {
             Event::Claimed(claimed) => {
                 let Claimed { shard, tip } = *claimed;
                 let id = shard.standing.id.clone();
+                self.read = Some(id.clone());
                 self.state = State::Running { shard: id, writing: Writing::Nothing(tip) };
                 vec![Effect::Load(shard)]
             }

@@ -327,13 +327,14 @@ impl Owned {
     fn seal(&mut self, open_days: u32, place: (Epoch, Seq)) -> Vec<segments::Encoded> {
         let fold = &mut self.claimed.fold;
         let today = fold.state().watermark.map(Timestamp::business_day);
-        let Some(day) = today else { return Vec::new() };
         if self.sealed_on == today && !fold.state().has_many_dead_letters() {
             return Vec::new();
         }
         self.sealed_on = today;
         let open_days = i32::try_from(open_days).unwrap_or(i32::MAX);
-        let segments = segments::seal(&fold.take_old(day.plus_days(-open_days)), place);
+        // Where no record was ever valid there is no day, and there are no cells, only dead letters.
+        let open_from = today.unwrap_or(BusinessDay::from_days(0)).plus_days(-open_days);
+        let segments = segments::seal(&fold.take_old(open_from), place);
         fold.sealed(segments.iter().map(|encoded| encoded.segment));
         segments
     }

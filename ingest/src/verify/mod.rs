@@ -10,6 +10,9 @@
 //! Nothing is written, neither to the store nor to Kafka, so it works beside running instances: what
 //! they add meanwhile lies beyond the boundaries that are compared.
 //!
+//! Which days are complete and final is taken from the manifest: it depends on when publishes were made
+//! and on clocks of the past, and is not worked out again.
+//!
 //! What retention has deleted cannot be read again. The fold then begins with the oldest checkpoint
 //! from which the log still goes on, and the report says which offsets were proven and which were not.
 
@@ -127,6 +130,7 @@ async fn check_shard(
     let entry =
         pinned.and_then(|pinned| pinned.manifest.shards.iter().find(|entry| entry.id() == *id));
     let shown = Shown {
+        seq: entry.and_then(|entry| entry.seq).map(Seq::new),
         next: entry.and_then(|entry| entry.next_offset).map(NextOffset::new),
         checkpoint: pinned.and_then(|pinned| pinned.checkpoints.get(id)),
     };

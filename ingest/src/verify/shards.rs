@@ -70,6 +70,8 @@ impl ShardReport {
 /// What the newest publish shows of a shard.
 #[derive(Default)]
 pub(super) struct Shown<'a> {
+    /// The place of the checkpoint that it shows.
+    pub(super) seq: Option<Seq>,
     /// The boundary.
     pub(super) next: Option<NextOffset>,
     /// The checkpoint with nothing of it sealed, unless it has been collected.
@@ -104,7 +106,7 @@ impl Bench<'_> {
             chain.include(published);
         }
         report.newest = chain.newest().cloned();
-        let Some((_, newest)) = chain.newest() else {
+        let Some((seq, newest)) = chain.newest() else {
             if let Some(next) = shown.next {
                 report.note("checkpoints", "next_offset", "lost".to_owned(), next.to_string());
             } else {
@@ -116,6 +118,9 @@ impl Bench<'_> {
         if let Some(published) = shown.next.filter(|published| next < *published) {
             let expected = format!("{published}, which is published");
             report.note("checkpoints", "next_offset", format!("{next} in the newest"), expected);
+        } else if let Some(published) = shown.seq.filter(|published| seq < published) {
+            let expected = format!("{published}, which is published");
+            report.note("checkpoints", "seq", format!("{seq} is the newest"), expected);
         }
         match log.and_then(|log| log.of(newest)) {
             Ok(log) => self.fold(report, chain, shown, log, repeats).await,

@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use postroad_ingest::shards::worker::{ToWorker, Workers};
 use postroad_ingest::source::Consumer;
 use postroad_ingest::source::kafka::{
-    Batch, ByteBudget, CloseTimedOut, Command, Generation, Signal, SourceEvent, TopicPartition,
+    Batch, BrokerState, ByteBudget, CloseTimedOut, Command, Generation, Signal, SourceEvent,
+    TopicPartition,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -173,6 +174,7 @@ impl Reader {
                 () = pass(wait), if !wait.is_zero() => {}
             }
             self.seat.life.runs().await;
+            self.fail();
             let busy = self.read();
             self.arrive();
             wait = if busy || !self.under_way.is_empty() {
@@ -185,6 +187,20 @@ impl Reader {
         self.lanes.clear();
         self.revoke(&self.granted.keys().cloned().collect::<Vec<_>>());
         let _ = ended.send(());
+    }
+
+    /// The brokers go away or come back, or the consumer cannot go on.
+    fn fail(&self) {
+        let odds = self.odds();
+        if self.seat.dice.per_mille(odds.fatal) {
+            self.tell(SourceEvent::Fatal { error: "simulated".to_owned() });
+        } else if self.seat.dice.per_mille(odds.signal) {
+            let error = "simulated".to_owned();
+            let state = BrokerState::AllDown { error: error.clone() };
+            self.tell(SourceEvent::Brokers(state));
+            self.tell(SourceEvent::Trouble { error });
+            self.tell(SourceEvent::Brokers(BrokerState::Up));
+        }
     }
 
     fn odds(&self) -> ConsumerOdds {

@@ -1,9 +1,8 @@
 //! What befalls a world, by lot.
 
-use std::time::Duration;
-
 use postroad_ingest::source::kafka::TopicPartition;
 
+use super::odds::Fate;
 use super::time::pass;
 use super::world::{TOPICS, World};
 
@@ -13,24 +12,24 @@ const PARTITIONS_MAX: i32 = 4;
 impl World<'_> {
     /// Something happens, or nothing.
     pub(super) async fn meet_fate(&mut self) {
-        let weights = self.events.weights();
-        if weights.iter().sum::<u32>() == 0 {
+        let (fates, weights): (Vec<_>, Vec<_>) = self.fates.iter().copied().unzip();
+        if fates.is_empty() {
             return;
         }
-        match self.dice.weighted(&weights) {
-            1 => self.kill(),
-            2 => self.freeze(),
-            3 => self.stop_one(),
-            4 => self.around.group.rebalance(true),
-            5 => self.throw_out(),
-            6 => self.cut_a_log(),
-            7 => self.truncate_a_log(),
-            8 => self.recreate_a_topic(),
-            9 => self.add_a_partition(),
-            10 => self.around.witness.damage_a_checkpoint(&self.dice),
-            11 => self.fill_the_store(),
-            12 => self.decide().await,
-            _ => {}
+        match fates[self.dice.weighted(&weights)] {
+            Fate::Calm => {}
+            Fate::Kill => self.kill(),
+            Fate::Freeze => self.freeze(),
+            Fate::Stop => self.stop_one(),
+            Fate::Storm => self.storm(),
+            Fate::ThrowOut => self.throw_out(),
+            Fate::Cut => self.cut_a_log(),
+            Fate::Truncate => self.truncate_a_log(),
+            Fate::Recreate => self.recreate_a_topic(),
+            Fate::AddPartition => self.add_a_partition(),
+            Fate::Damage => self.around.witness.damage_a_checkpoint(&self.dice),
+            Fate::Fill => self.fill_the_store(),
+            Fate::Decide => self.decide().await,
         }
     }
 
@@ -39,6 +38,7 @@ impl World<'_> {
             return;
         }
         let process = &self.processes[self.dice.index(self.processes.len())];
+        self.around.journal.count("kills");
         self.around.journal.note(format_args!("{} is killed", process.life));
         process.life.end();
     }
@@ -49,6 +49,7 @@ impl World<'_> {
         }
         let life = self.processes[self.dice.index(self.processes.len())].life.clone();
         let time = self.dice.millis(100..25_000);
+        self.around.journal.count("freezes");
         self.around.journal.note(format_args!("{life} stands still for {time:?}"));
         life.stand_still();
         if let Some(member) = life.member() {
@@ -68,8 +69,14 @@ impl World<'_> {
         }
     }
 
+    fn storm(&mut self) {
+        self.around.journal.count("storms");
+        self.around.group.rebalance(true);
+    }
+
     fn throw_out(&mut self) {
         if let Some(member) = self.dice.pick(&self.around.group.members()) {
+            self.around.journal.count("members thrown out");
             self.around.group.remove(member, self.dice.millis(1..12_000));
         }
     }
@@ -86,6 +93,7 @@ impl World<'_> {
         let to = if self.dice.one_in(3) { high } else { (low + 8).min(high) };
         let to = self.dice.number(low..to + 1);
         if self.around.log.cut(&tp, to) {
+            self.around.journal.count("logs cut");
             self.around.journal.note(format_args!("{tp} is cut to begin at {to}"));
         }
     }
@@ -94,6 +102,7 @@ impl World<'_> {
         let Some((tp, low, high)) = self.some_partition() else { return };
         let from = if self.dice.one_in(3) { low } else { (high - 6).max(low) };
         let at = self.dice.number(from..high);
+        self.around.journal.count("logs truncated");
         self.around.journal.note(format_args!("{tp} is truncated at {at}"));
         self.around.log.truncate(&tp, at);
         if self.dice.one_in(2) {
@@ -103,21 +112,27 @@ impl World<'_> {
 
     fn recreate_a_topic(&mut self) {
         let (topic, _) = TOPICS[self.dice.index(TOPICS.len())];
+        self.around.journal.count("topics made anew");
         self.around.journal.note(format_args!("{topic} is deleted"));
         self.around.log.delete(topic);
         let (log, group, dice) =
             (self.around.log.clone(), self.around.group.clone(), self.dice.clone());
-        let absent = if dice.one_in(2) { dice.millis(1..6_000) } else { Duration::ZERO };
-        tokio::spawn(async move {
-            if !absent.is_zero() {
-                group.rebalance(false);
-                pass(absent).await;
-            }
+        let make_anew = move || {
             log.recreate(topic, &dice);
             for tp in log.partitions().iter().filter(|tp| &*tp.topic == topic) {
-                log.append(tp, dice.number(0..40), false);
+                log.append(tp, dice.number(0..60), false);
             }
             group.rebalance(false);
+        };
+        if self.dice.one_in(2) {
+            // At once: whoever reads it may find nothing but other records where it goes on.
+            return make_anew();
+        }
+        self.around.group.rebalance(false);
+        let absent = self.dice.millis(1..6_000);
+        tokio::spawn(async move {
+            pass(absent).await;
+            make_anew();
         });
     }
 

@@ -8,13 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    RenameOptions, Result,
+    CopyOptions, GetOptions, GetResult, ListResult, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMode, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
 use super::dice::Dice;
@@ -22,6 +19,7 @@ use super::journal::Journal;
 use super::life::Life;
 use super::odds::{Crashes, Knob, MANNERS, Manner};
 use super::time::pass;
+use crate::station::{Station, list, object_store_of};
 
 /// What the gates of all processes share.
 #[derive(Clone)]
@@ -70,6 +68,9 @@ impl Gate {
         let crash = self.gates.crash();
         let manner = crash.map(|manner| format!(", its last: {manner:?}")).unwrap_or_default();
         self.gates.journal.step(format_args!("{}: {what}{manner}", self.life));
+        if crash.is_some() {
+            self.gates.journal.count("crashes");
+        }
         match crash {
             None => {
                 let sent = tokio::spawn(call);
@@ -100,37 +101,14 @@ impl Gate {
         let last = if crash.is_some() { ", its last" } else { "" };
         self.gates.journal.step(format_args!("{}: {what}{last}", self.life));
         if crash.is_some() {
+            self.gates.journal.count("crashes");
+            self.gates.journal.count("crashes at a question");
             self.life.end();
             std::future::pending::<()>().await;
         }
         let answer = call.await;
         self.life.runs().await;
         answer
-    }
-
-    fn store(&self) -> Arc<dyn ObjectStore> {
-        Arc::clone(&self.gates.store)
-    }
-
-    fn listing(
-        &self,
-        prefix: Option<&Path>,
-        offset: Option<&Path>,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (gate, prefix, offset) = (self.clone(), prefix.cloned(), offset.cloned());
-        stream::once(async move {
-            let store = gate.store();
-            let listing = match &offset {
-                None => store.list(prefix.as_ref()),
-                Some(offset) => store.list_with_offset(prefix.as_ref(), offset),
-            };
-            let name = prefix.as_ref().map_or("", |prefix| prefix.as_ref());
-            let listed: Result<Vec<_>> =
-                gate.question(format!("list {name}"), listing.try_collect()).await;
-            Ok::<_, Error>(stream::iter(listed?.into_iter().map(Ok)))
-        })
-        .try_flatten()
-        .boxed()
     }
 }
 
@@ -147,82 +125,49 @@ impl fmt::Debug for Gate {
 }
 
 #[async_trait]
-impl ObjectStore for Gate {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> Result<PutResult> {
-        let (store, to) = (self.store(), location.clone());
+impl Station for Gate {
+    fn behind(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.gates.store)
+    }
+
+    async fn put(&self, at: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let verb = if opts.mode == PutMode::Create { "create" } else { "put" };
-        self.effect(format!("{verb} {location}"), async move {
-            store.put_opts(&to, payload, opts).await
-        })
-        .await
+        let (store, what, to) = (self.behind(), format!("{verb} {at}"), at.clone());
+        self.effect(what, async move { store.put_opts(&to, payload, opts).await }).await
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.store().put_multipart_opts(location, opts).await
+    async fn get(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        let store = self.behind();
+        self.question(format!("get {at}"), store.get_opts(at, options)).await
     }
 
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let store = self.store();
-        self.question(format!("get {location}"), store.get_opts(location, options)).await
+    async fn delete(&self, at: &Path) -> Result<()> {
+        let (store, what, at) = (self.behind(), format!("delete {at}"), at.clone());
+        self.effect(what, async move { store.delete(&at).await }).await
     }
 
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        let gate = self.clone();
-        let delete = move |location: Result<Path>| {
-            let gate = gate.clone();
-            async move {
-                let location = location?;
-                let (store, at) = (gate.store(), location.clone());
-                let delete = async move { store.delete(&at).await };
-                gate.effect(format!("delete {location}"), delete).await.map(|()| location)
-            }
-        };
-        locations.then(delete).boxed()
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.listing(prefix, None)
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.listing(prefix, Some(offset))
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+    async fn list(&self, prefix: Option<&Path>, offset: Option<&Path>) -> Result<Vec<ObjectMeta>> {
         let name = prefix.map_or("", |prefix| prefix.as_ref());
-        let store = self.store();
+        self.question(format!("list {name}"), list(&self.behind(), prefix, offset)).await
+    }
+
+    async fn list_folder(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let name = prefix.map_or("", |prefix| prefix.as_ref());
+        let store = self.behind();
         self.question(format!("list {name}"), store.list_with_delimiter(prefix)).await
     }
 
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let (store, source, target) = (self.store(), from.clone(), to.clone());
-        self.effect(format!("copy {from} to {to}"), async move {
-            store.copy_opts(&source, &target, options).await
-        })
-        .await
+    async fn copy(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let (store, what) = (self.behind(), format!("copy {from} to {to}"));
+        let (from, to) = (from.clone(), to.clone());
+        self.effect(what, async move { store.copy_opts(&from, &to, options).await }).await
     }
 
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        let (store, source, target) = (self.store(), from.clone(), to.clone());
-        self.effect(format!("rename {from} to {to}"), async move {
-            store.rename_opts(&source, &target, options).await
-        })
-        .await
+    async fn rename(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let (store, what) = (self.behind(), format!("rename {from} to {to}"));
+        let (from, to) = (from.clone(), to.clone());
+        self.effect(what, async move { store.rename_opts(&from, &to, options).await }).await
     }
 }
+
+object_store_of!(Gate);

@@ -1,5 +1,6 @@
 //! What happened in a world: how many steps, their hash, the first fault, and on request every line.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ struct Book {
     /// Kept only if somebody wants to read them.
     lines: Option<Vec<String>>,
     violation: Option<String>,
+    counts: BTreeMap<&'static str, u64>,
     line: String,
 }
 
@@ -27,6 +29,7 @@ pub(super) struct Finished {
     pub(super) steps: u64,
     pub(super) hash: u64,
     pub(super) lines: Vec<String>,
+    pub(super) counts: BTreeMap<&'static str, u64>,
 }
 
 impl Journal {
@@ -36,6 +39,7 @@ impl Journal {
             hash: DefaultHasher::new(),
             lines: keep_lines.then(Vec::new),
             violation: None,
+            counts: BTreeMap::new(),
             line: String::new(),
         };
         Self { book: Arc::new(Mutex::new(book)), began: Instant::now() }
@@ -64,6 +68,11 @@ impl Journal {
         }
     }
 
+    /// One more of something.
+    pub(super) fn count(&self, what: &'static str) {
+        *self.book().counts.entry(what).or_default() += 1;
+    }
+
     /// A promise was broken. The first one counts: what follows may follow from it.
     pub(super) fn violated(&self, what: &str) {
         self.note(format_args!("VIOLATION {what}"));
@@ -77,6 +86,7 @@ impl Journal {
     pub(super) fn finish(&self) -> Finished {
         let mut book = self.book();
         let lines = book.lines.take().unwrap_or_default();
-        Finished { steps: book.steps, hash: book.hash.finish(), lines }
+        let counts = std::mem::take(&mut book.counts);
+        Finished { steps: book.steps, hash: book.hash.finish(), lines, counts }
     }
 }

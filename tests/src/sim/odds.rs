@@ -18,6 +18,8 @@ pub struct Scenario {
     pub records: i64,
     /// What goes wrong.
     pub faults: Faults,
+    /// Whether the naive oracle reads the log, too, once all is over: it is slow.
+    pub ask_the_oracle: bool,
 }
 
 /// How often things go wrong.
@@ -32,7 +34,7 @@ pub struct Faults {
     /// When processes end of themselves.
     pub crashes: Crashes,
     /// What else happens, each by its weight among the others.
-    pub events: Events,
+    pub fates: &'static [(Fate, u32)],
     /// Whether clocks are wrong, by minutes or by years.
     pub skewed_clocks: bool,
     /// Whether processes are configured with different rules.
@@ -57,6 +59,8 @@ pub struct ConsumerOdds {
     pub late_batch: u32,
     /// Reading a partition ends for no good reason.
     pub signal: u32,
+    /// The consumer cannot go on, which ends its process.
+    pub fatal: u32,
 }
 
 /// When a process ends of itself, at an effect on the store.
@@ -85,66 +89,47 @@ pub enum Manner {
 /// Every manner.
 pub const MANNERS: [Manner; 3] = [Manner::Before, Manner::UnderWay, Manner::After];
 
-/// The weights of what happens to a world by lot.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Events {
+/// What befalls a world by lot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
     /// Nothing, but that records are written.
-    pub calm: u32,
+    Calm,
     /// A process is killed.
-    pub kill: u32,
+    Kill,
     /// A process stands still for a while, often longer than a session.
-    pub freeze: u32,
+    Freeze,
     /// A process is stopped properly.
-    pub stop: u32,
+    Stop,
     /// The group divides everything anew.
-    pub storm: u32,
+    Storm,
     /// A member is thrown out and does not learn of it for a while.
-    pub throw_out: u32,
+    ThrowOut,
     /// Retention cuts a log, now and then beyond what was read.
-    pub retention: u32,
+    Cut,
     /// A log is truncated, and goes on differently.
-    pub truncate: u32,
+    Truncate,
     /// A topic is deleted and made anew.
-    pub recreate: u32,
+    Recreate,
     /// A topic gets one more partition.
-    pub add_partition: u32,
+    AddPartition,
     /// A checkpoint is damaged where it lies.
-    pub damage: u32,
+    Damage,
     /// The store has no space for a while.
-    pub fill: u32,
+    Fill,
     /// An operator decides about the shards that stand still.
-    pub decide: u32,
+    Decide,
 }
 
-impl Events {
-    /// The same without what is lost for good once two of these meet: a log that is cut or made anew
-    /// cannot mend a checkpoint that was damaged, and the shard stays below what was published until
-    /// somebody restores the object. So a world has the one or the other.
-    pub(super) fn one_disaster(self, is_damage: bool) -> Self {
-        if is_damage {
-            Self { retention: 0, truncate: 0, recreate: 0, ..self }
-        } else {
-            Self { damage: 0, ..self }
+impl Fate {
+    /// Whether it may befall a world of one disaster. A log that was cut or made anew cannot mend a
+    /// checkpoint that was damaged: the shard then stays below what was published until somebody
+    /// restores the object. So a world has the one or the other.
+    pub(super) fn suits(self, is_damage: bool) -> bool {
+        match self {
+            Self::Damage => is_damage,
+            Self::Cut | Self::Truncate | Self::Recreate => !is_damage,
+            _ => true,
         }
-    }
-
-    /// In the order of the fields.
-    pub(super) fn weights(&self) -> [u32; 13] {
-        [
-            self.calm,
-            self.kill,
-            self.freeze,
-            self.stop,
-            self.storm,
-            self.throw_out,
-            self.retention,
-            self.truncate,
-            self.recreate,
-            self.add_partition,
-            self.damage,
-            self.fill,
-            self.decide,
-        ]
     }
 }
 

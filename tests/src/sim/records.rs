@@ -1,6 +1,7 @@
 //! What producers write: valid events of a few days, repeated ids, and now and then something that
-//! nobody can use. Dense enough that short windows open and close within some dozens of records, and
-//! close enough in time that all of it is in two or three months.
+//! nobody can use. Dense enough that short windows open and close within some dozens of records, with a
+//! day or two left out now and then, so that old days are sealed, and close enough in time that all of it
+//! is in two or three months.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -33,6 +34,7 @@ impl Producer {
     pub(super) fn next(&mut self) -> (Option<i64>, Option<Vec<u8>>) {
         let rng = &mut self.rng;
         self.clock += match rng.random_range(0..20) {
+            0 if rng.random_ratio(4, 5) => 24 * HOUR + rng.random_range(0..24 * HOUR),
             0 => HOUR + rng.random_range(0..3 * HOUR),
             1..8 => 0,
             _ => rng.random_range(0..30 * MINUTE),

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
+
 /// Lets simulated time pass: not a wait for anything.
 pub(super) async fn pass(time: Duration) {
     if !time.is_zero() {
-        tokio::time::sleep(time).await;
+        sleep_until(Instant::now() + time).await;
     }
 }

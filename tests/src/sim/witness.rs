@@ -13,6 +13,7 @@
 //! - S8 Whenever the tables are whole, `restatements` tells every final cell that any publish moved.
 
 mod chains;
+mod oracle;
 mod publishes;
 mod reference;
 
@@ -22,13 +23,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    CopyOptions, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, PutResult, RenameOptions,
+    Result,
 };
 use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_ingest::checkpoint::chain::Nonces;
@@ -42,6 +42,8 @@ use super::dice::Dice;
 use super::journal::Journal;
 use super::life::Life;
 use super::log::Log;
+use crate::oracle::OracleRules;
+use crate::station::{Station, object_store_of};
 
 /// The witness. Clones are the same one.
 #[derive(Clone)]
@@ -60,16 +62,14 @@ struct Seen {
 /// A broken promise, in words.
 type Broken = String;
 
+/// Rules by their addresses, as the fold and as the oracle know them.
+pub(super) type KnownRules = BTreeMap<RulesId, (Arc<Rules>, OracleRules)>;
+
 impl Witness {
-    pub(super) fn new(
-        log: Log,
-        rules: BTreeMap<RulesId, Arc<Rules>>,
-        dice: Dice,
-        journal: Journal,
-    ) -> Self {
+    pub(super) fn new(log: Log, rules: KnownRules, dice: Dice, journal: Journal) -> Self {
         let store = Arc::new(InMemory::new());
-        let chains = Chains::new(log, Arc::clone(&store), rules);
-        let seen = Seen { chains, publishes: Publishes::default() };
+        let chains = Chains::new(log, Arc::clone(&store), rules, journal.clone());
+        let seen = Seen { chains, publishes: Publishes::new(journal.clone()) };
         Self { store, seen: Arc::new(Mutex::new(seen)), journal, dice }
     }
 
@@ -115,6 +115,8 @@ impl Witness {
             self.judge(|seen| seen.publishes.manifest(content, &mut seen.chains));
         } else if shown.starts_with("tables/") {
             self.judge(|seen| seen.publishes.file(shown, content));
+        } else if shown.starts_with("segments/") {
+            self.journal.count("segments");
         }
     }
 
@@ -124,6 +126,7 @@ impl Witness {
         if shown.starts_with("state/") {
             self.judge(|seen| seen.chains.deleted(shown));
         } else if shown.starts_with("segments/") {
+            self.journal.count("segments deleted");
             self.judge(|seen| seen.chains.segment_deleted(shown));
         } else if shown.starts_with("tables/") {
             self.judge(|seen| seen.publishes.file_deleted(shown));
@@ -148,68 +151,28 @@ impl fmt::Debug for Witness {
 }
 
 #[async_trait]
-impl ObjectStore for Witness {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> Result<PutResult> {
+impl Station for Witness {
+    fn behind(&self) -> Arc<dyn ObjectStore> {
+        self.sound()
+    }
+
+    async fn put(&self, at: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let content = Bytes::from(payload.clone());
-        let put = self.store.put_opts(location, payload, opts).await?;
-        self.landed(location, &content);
+        let put = self.store.put_opts(at, payload, opts).await?;
+        self.landed(at, &content);
         Ok(put)
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.store.put_multipart_opts(location, opts).await
+    async fn delete(&self, at: &Path) -> Result<()> {
+        let existed = self.store.head(at).await.is_ok();
+        self.store.delete(at).await?;
+        if existed {
+            self.deleted(at);
+        }
+        Ok(())
     }
 
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.store.get_opts(location, options).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        let witness = self.clone();
-        let delete = move |location: Result<Path>| {
-            let witness = witness.clone();
-            async move {
-                let location = location?;
-                let existed = witness.store.head(&location).await.is_ok();
-                witness.store.delete(&location).await?;
-                if existed {
-                    witness.deleted(&location);
-                }
-                Ok(location)
-            }
-        };
-        locations.then(delete).boxed()
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.store.list(prefix)
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.store.list_with_offset(prefix, offset)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.store.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+    async fn copy(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.store.copy_opts(from, to, options).await?;
         let content = self.read(to).await?;
         self.landed(to, &content);
@@ -217,7 +180,7 @@ impl ObjectStore for Witness {
     }
 
     /// As on a disk: in one step.
-    async fn rename_opts(&self, from: &Path, to: &Path, _: RenameOptions) -> Result<()> {
+    async fn rename(&self, from: &Path, to: &Path, _: RenameOptions) -> Result<()> {
         let content = self.read(from).await?;
         self.store.copy(from, to).await?;
         self.store.delete(from).await?;
@@ -225,6 +188,8 @@ impl ObjectStore for Witness {
         Ok(())
     }
 }
+
+object_store_of!(Witness);
 
 impl Witness {
     /// The store without any faults, for those who look and change nothing.
@@ -235,6 +200,7 @@ impl Witness {
     /// Damages one of the newest checkpoints of some chain where it lies.
     pub(super) fn damage_a_checkpoint(&self, dice: &Dice) {
         let Some(key) = self.seen().chains.damage(dice) else { return };
+        self.journal.count("checkpoints damaged");
         self.journal.note(format_args!("damaged: {key}"));
         let key = Path::from(key);
         let damage = async {
@@ -260,8 +226,8 @@ impl Witness {
         seen.chains.unfinished(log).or_else(|| seen.publishes.unfinished(&seen.chains))
     }
 
-    /// How often the tables were whole and were compared.
-    pub(super) fn tables_compared(&self) -> u64 {
-        self.seen().publishes.compared
+    /// Has the naive oracle read what the newest checkpoints hold.
+    pub(super) fn ask_the_oracle(&self) {
+        self.judge(|seen| seen.chains.ask_the_oracle());
     }
 }

@@ -1,12 +1,12 @@
 //! A world: a log, a group, a store and some processes, and what happens to them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use postroad_aggregate::rules::{Rules, RulesId};
+use postroad_aggregate::rules::Rules;
 use postroad_ingest::checkpoint::{Phase, ShardId, StallReason};
 use postroad_ingest::config::Config;
 use postroad_ingest::decisions::{self, Decision, Recorded, RestartFrom};
@@ -21,11 +21,11 @@ use super::group::Group;
 use super::journal::Journal;
 use super::life::Life;
 use super::log::Log;
-use super::odds::{ClusterOdds, ConsumerOdds, Crashes, Events, Knob, Scenario};
+use super::odds::{ClusterOdds, ConsumerOdds, Crashes, Fate, Knob, Scenario};
 use super::process::{Process, Surroundings};
 use super::records::BEGIN;
 use super::time::pass;
-use super::witness::Witness;
+use super::witness::{KnownRules, Witness};
 use super::{Report, panicked};
 use crate::faulty_store::FaultyStore;
 use crate::logs::rules;
@@ -54,8 +54,10 @@ pub(super) struct World<'a> {
     rules: Vec<Arc<Rules>>,
     pub(super) processes: Vec<Process>,
     started: u32,
+    /// Whether the process that ended last died, or said that it could not do all that it ought to.
+    last_failed: bool,
     decided: HashMap<Stalled, Instant>,
-    pub(super) events: Events,
+    pub(super) fates: Vec<(Fate, u32)>,
     pub(super) dice: Dice,
     began: Instant,
 }
@@ -71,8 +73,8 @@ impl<'a> World<'a> {
             !dice("log").one_in(4),
             &[(first, parcel, parcels), (second, transaction, finance)],
         );
-        let variants = variants();
-        let known = addresses(&variants).await;
+        let known = addresses(&variants()).await;
+        let rules = known.values().map(|(real, _)| Arc::clone(real)).collect();
         let witness = Witness::new(log.clone(), known, dice("nonces"), journal.clone());
         let sound: Arc<dyn ObjectStore> = Arc::new(witness.clone());
         let faults = &scenario.faults;
@@ -96,16 +98,20 @@ impl<'a> World<'a> {
             cluster_odds: Knob::new(faults.cluster),
             consumer_odds: Knob::new(faults.consumer),
         };
+        let is_damage = dice("disaster").one_in(3);
+        let fates =
+            faults.fates.iter().filter(|(fate, _)| fate.suits(is_damage)).copied().collect();
         Self {
             seed,
             scenario,
             around,
             faulty: failing,
-            rules: variants,
+            rules,
             processes: Vec::new(),
             started: 0,
+            last_failed: false,
             decided: HashMap::new(),
-            events: faults.events.one_disaster(dice("disaster").one_in(3)),
+            fates,
             dice: dice("world"),
             began: Instant::now(),
         }
@@ -118,6 +124,10 @@ impl<'a> World<'a> {
         self.be_in_trouble().await;
         self.recover().await;
         self.end_well().await;
+        if !self.is_over() && self.scenario.ask_the_oracle {
+            self.around.witness.ask_the_oracle();
+            self.is_over();
+        }
         let finished = self.around.journal.finish();
         Report {
             seed: self.seed,
@@ -126,7 +136,7 @@ impl<'a> World<'a> {
             violation: self.around.journal.violation(),
             lines: finished.lines,
             effects: self.around.gates.effects.get(),
-            tables_compared: self.around.witness.tables_compared(),
+            counts: finished.counts,
         }
     }
 
@@ -152,7 +162,10 @@ impl<'a> World<'a> {
     /// Nothing fails any more. Within some time everything must be as it ought to be.
     async fn recover(&mut self) {
         self.around.journal.note(format_args!("nothing fails any more"));
-        self.around.gates.crashes.set(Crashes::Never);
+        // A death at one certain effect may still come: until the very end.
+        if let Crashes::PerMille(_) = self.around.gates.crashes.get() {
+            self.around.gates.crashes.set(Crashes::Never);
+        }
         self.around.cluster_odds.set(ClusterOdds::default());
         self.around.consumer_odds.set(ConsumerOdds::default());
         self.processes.iter().for_each(|process| process.life.go_on());
@@ -160,10 +173,21 @@ impl<'a> World<'a> {
             self.around.log.recreate(topic, &self.dice);
         }
         self.around.log.settle();
+        self.write_over_damage();
         self.around.group.rebalance(false);
         self.faulty.heal();
         self.faulty.land_late_writes().await;
         self.come_to_rest().await;
+    }
+
+    /// Whoever reads a shard to its end knows nothing of damage to what it has written, and writes
+    /// nothing until something new comes: each log gets one more record.
+    fn write_over_damage(&self) {
+        if self.fates.iter().any(|(fate, _)| *fate == Fate::Damage) {
+            for tp in self.around.log.partitions() {
+                self.around.log.append(&tp, 1, false);
+            }
+        }
     }
 
     async fn come_to_rest(&mut self) {
@@ -206,6 +230,7 @@ impl<'a> World<'a> {
             let stalled = (id.clone(), reason, lost);
             if self.decided.get(&stalled).is_none_or(|at| at.elapsed() > PATIENCE) {
                 self.decided.insert(stalled, Instant::now());
+                around.journal.count("decisions");
                 around.journal.note(format_args!("an operator decides about {id}: {decision:?}"));
                 let reason = "simulated".to_owned();
                 let decided_at = Timestamp::from_micros(BEGIN + lived);
@@ -217,12 +242,19 @@ impl<'a> World<'a> {
     }
 
     /// Every process stops properly, at last one that has everything, and leaves all as it ought to be.
+    /// One that dies, or says that it failed, leaves the rest to the next: it may have waited for a call
+    /// that is never answered, which outlasts the time that a stop may take.
     async fn end_well(&mut self) {
         self.processes.iter_mut().skip(1).for_each(Process::stop);
         self.wait_for_processes(1).await;
-        self.come_to_rest().await;
-        self.processes.iter_mut().for_each(Process::stop);
-        self.wait_for_processes(0).await;
+        loop {
+            self.come_to_rest().await;
+            self.processes.iter_mut().for_each(Process::stop);
+            self.wait_for_processes(0).await;
+            if self.is_over() || !self.last_failed {
+                break;
+            }
+        }
         let unfinished = self.around.witness.unfinished(&self.around.log);
         if let Some(unfinished) = unfinished.filter(|_| !self.is_over()) {
             self.around.journal.violated(&format!("after the last stop: {unfinished}"));
@@ -275,6 +307,7 @@ impl<'a> World<'a> {
             };
             let (life, stopping) = (process.life.clone(), process.is_stopping());
             self.processes.remove(index);
+            self.last_failed = !matches!(ended, Some(Ok(())));
             if let Some(member) = life.member() {
                 self.around.group.bury(member);
             }
@@ -306,24 +339,24 @@ impl<'a> World<'a> {
 }
 
 /// Rules that processes may be configured with; they differ in what decides about duplicates, too.
-fn variants() -> Vec<Arc<Rules>> {
+fn variants() -> [OracleRules; 3] {
     let mut narrow = OracleRules { dedupe_window_h: 1, value_bytes_max: 420, ..rules() };
     narrow.prefectures.remove("211300");
-    let all = [
+    [
         OracleRules { dedupe_window_h: 3, ..rules() },
         narrow,
         OracleRules { dedupe_window_h: 8, late_after_h: 0, ..rules() },
-    ];
-    all.iter().map(|rules| Arc::new(real_rules(rules))).collect()
+    ]
 }
 
 /// The rules by the addresses that a store gives them.
-async fn addresses(rules: &[Arc<Rules>]) -> BTreeMap<RulesId, Arc<Rules>> {
+async fn addresses(rules: &[OracleRules]) -> KnownRules {
     let elsewhere = Store::over(Arc::new(InMemory::new()), "nobody's".to_owned());
-    let mut found = BTreeMap::new();
+    let mut found = KnownRules::new();
     for rules in rules {
-        let id = elsewhere.put_rules(rules).await.expect("a sound store is one");
-        found.insert(id, Arc::clone(rules));
+        let real = Arc::new(real_rules(rules));
+        let id = elsewhere.put_rules(&real).await.expect("a sound store is one");
+        found.insert(id, (real, rules.clone()));
     }
     found
 }
@@ -335,6 +368,7 @@ fn config() -> Config {
         store.url = "file:///simulated"
         checkpoint = { interval_ms = 1000, keep = 2 }
         publish.interval_ms = 4000
+        days.open_days = 1
         dead_letters.retention_days = 36500
     "#;
     Config::parse(text, std::iter::empty()).expect("it is valid")

@@ -144,6 +144,36 @@ fn a_loss_that_an_operator_accepts_is_counted_and_reading_goes_on() {
     bed.assert_tables(&expected);
 }
 
+/// A shard may stall before it has read anything: here its beginning was fixed, and retention was
+/// faster than the first instance.
+#[test]
+fn a_shard_that_stalls_before_its_first_record_can_be_decided_about() {
+    let cluster = shared_cluster();
+    let mut bed = Bed::new(cluster, "late-start", &[("events", "finance", 1)]);
+    bed.topics[0].start = "latest";
+    let topic = bed.topics[0].name.clone();
+    send_deposits(&Producer::new(cluster), &topic, 0..100);
+    cluster.delete_records(&topic, 0, 40);
+    let starts = bed.store.join("starts");
+    std::fs::create_dir_all(&starts).expect("the folder is writable");
+    std::fs::write(starts.join(format!("{topic}.json")), r#"{"0": 0}"#).expect("it is writable");
+    let instance = bed.start(cluster, "only");
+    wait_for_stall(&instance, (&topic, 0), "retention_overrun");
+    let output = decide(&bed, "accept-loss", (&topic, 0), &[]);
+    decided(&output);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("[0, 40)"), "the range is named: {said}");
+    timed("late-start: accepted and read on", || {
+        wait_until(SOON, "the rest is published", || {
+            Tables::read(&bed.store).is_ok_and(|tables| {
+                let row = tables.ledger.get(&(topic.clone(), 0));
+                row.is_some_and(|row| (row.lost, row.applied, row.next_offset) == (40, 60, 100))
+            })
+        });
+    });
+    instance.stop();
+}
+
 /// A partition that its topic does not have any more is given to nobody; the publisher has it say so,
 /// and closes it when an operator decides that.
 #[test]

@@ -87,6 +87,15 @@ fn a_sound_store_is_proven() {
     let expected = mock.judge();
     site.assert_published(&expected);
     stop(&mut postroad);
+    // One that has nothing to read, and claims all the same.
+    let shown = || {
+        let shards = Store::at(&site.store()).manifest().shards;
+        shards.iter().find(|entry| entry.id() == ShardId::kafka(PARCELS, 0)).unwrap().seq
+    };
+    let before = shown();
+    let mut postroad = site.run();
+    wait_until(PATIENCE, "its claim is published", || shown() > before);
+    stop(&mut postroad);
     produce(&mock, 4, 20);
 
     let sound = report(&mock, "verified", &site.store());
@@ -104,6 +113,7 @@ fn a_sound_store_is_proven() {
     assert_eq!(repeats, [1, 1]);
     assert!(sound.repeats.iter().all(|topic| topic.ids > 0), "{:?}", sound.repeats);
     check_commands(&site);
+    check_lost_claim(&|store| report(&mock, "verified", store), &site.store());
     alter::check_history(&|store| report(&mock, "verified", store), &site.store());
 }
 
@@ -135,6 +145,22 @@ fn whatever_is_altered_is_named() {
     let sound = report(&mock, "altered", &site.store());
     assert_eq!(differences(&sound), [""; 0]);
     alter::check_all(&|store| report(&mock, "altered", store), &site.store());
+}
+
+/// A checkpoint that was published is gone, and the one before it says the same of the log.
+fn check_lost_claim(report: &dyn Fn(&Path) -> Report, store: &Path) {
+    let copy = Store::copy(store);
+    let shard = ShardId::kafka(PARCELS, 0);
+    let shown = copy.manifest().shards.into_iter().find(|entry| entry.id() == shard).unwrap();
+    let published =
+        copy.root().join(shard.prefix().join(format!("{:020}", shown.seq.unwrap())).as_ref());
+    let chain = published.parent().unwrap();
+    for path in data_files(chain).into_iter().filter(|path| *path >= published) {
+        fs::remove_file(path).unwrap();
+    }
+    let found = differences(&report(copy.root()));
+    let named = |line: &String| line.starts_with("checkpoints ") && line.contains("seq is ");
+    assert!(found.iter().any(named), "{found:#?}");
 }
 
 /// Exit codes and what stands on standard output.
@@ -295,7 +321,7 @@ fn a_replay_is_worked_out_again_and_one_that_adds_too_much_is_named() {
         assert!(replay.applied.len() > 5, "{:?}", replay.applied);
         // The second decision adds one parcel too many.
         replay.cells[0].1.volume += i64::from(partition);
-        let decision = Decision::Replay(ReplayRecord::new(&replay));
+        let decision = Decision::Replay(ReplayRecord::new(&replay, 0));
         let decided_at = Timestamp::from_micros(1);
         let reason = "the limit was too low".to_owned();
         let recorded = Recorded { decision, reason, decided_at };

@@ -40,9 +40,11 @@ async fn due(desk: &Desk) -> Vec<Row> {
     for pair in manifests.windows(2) {
         let [before, after] = pair else { unreachable!("windows of two") };
         let Some(last) = before.final_through else { continue };
-        let was = cells_of(desk, before).await;
-        for (place, now) in cells_of(desk, after).await {
-            let then = was.get(&place).copied().unwrap_or([0; COUNT]);
+        let (was, is) = (cells_of(desk, before).await, cells_of(desk, after).await);
+        let places: BTreeSet<_> = was.keys().chain(is.keys()).cloned().collect();
+        for place in places {
+            let of = |cells: &BTreeMap<Place, _>| cells.get(&place).copied().unwrap_or([0; COUNT]);
+            let (then, now) = (of(&was), of(&is));
             if place.0 <= last.days() && then != now {
                 let at = after.published_at.as_micros();
                 rows.push((after.publish, at, place, then, now));
@@ -165,6 +167,32 @@ async fn a_final_cell_that_moves_is_tabled_with_both_sides() {
     assert_eq!(check_exact(&desk, "one more").await, 4);
     assert_eq!(desk.bytes(&file_key(Table::Restatements, Some(date(5, 1)))).await, may);
     assert_eq!(publisher.take_counts(), Counts { restated: 1, unknown: 0 });
+    desk.check_files().await;
+    desk.check_history().await;
+}
+
+/// The log was read again, from an older checkpoint and under other rules: what was accepted then is
+/// rejected now, and another record is accepted.
+#[tokio::test]
+async fn a_final_cell_that_is_gone_is_tabled_with_zeros() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.accept(date(5, 30), 210_200, "standard", 700);
+    log.express(date(6, 1));
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    let mut publisher = desk.take_over().await;
+    publish(&mut publisher, &[&log]).await.expect("something new");
+
+    let mut again = Log::new(0);
+    again.reject(Some(noon(date(5, 30))));
+    again.accept(date(6, 1), 210_200, "express", 5);
+    again.express(date(6, 20));
+    again.express(date(6, 20));
+    desk.write(&again).await;
+    publish(&mut publisher, &[&again]).await.expect("something new");
+    assert_eq!(check_exact(&desk, "two are gone and one is new").await, 3);
+    assert_eq!(publisher.take_counts(), Counts { restated: 3, unknown: 0 });
     desk.check_files().await;
     desk.check_history().await;
 }

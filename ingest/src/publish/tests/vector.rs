@@ -17,7 +17,7 @@ async fn a_shard_that_went_back_stops_the_publishing() {
 
     let mut publisher = desk.take_over().await;
     let error = publisher.publish(&expected(&[&log]), today()).await.expect_err("it went back");
-    let PublishError::WentBack { found: Some(1), published: Some(2), .. } = &error else {
+    let PublishError::WentBack { found: Some((_, 1)), published: (_, 2), .. } = &error else {
         panic!("{error}")
     };
     assert!(error.to_string().contains("parcel.events[0]"), "{error}");
@@ -32,6 +32,23 @@ async fn a_shard_that_went_back_stops_the_publishing() {
     desk.write(&log).await;
     publish(&mut publisher, &[&log]).await.expect("something new");
     desk.check_files().await;
+}
+
+/// The place counts, too: what a decision changes is in an object of the same offset.
+#[tokio::test]
+async fn a_shard_that_went_back_at_the_same_offset_stops_the_publishing() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    log.released_through = Some(date(6, 20));
+    desk.write(&log).await;
+    publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
+    let newest = log.id.prefix().join(Seq::new(1).to_string());
+    desk.inner.delete(&newest).await.expect("deleted");
+    let failed = desk.take_over().await.publish(&expected(&[&log]), today()).await;
+    assert!(matches!(failed, Err(PublishError::WentBack { .. })), "{failed:?}");
+    assert_eq!(desk.manifests().await.len(), 1);
 }
 
 #[tokio::test]
@@ -50,7 +67,7 @@ async fn a_damaged_checkpoint_that_falls_back_stops_the_publishing_of_a_new_publ
     desk.inner.put(&newest, bytes.into()).await.expect("damaged");
     let failed = desk.take_over().await.publish(&expected(&[&log]), today()).await;
     let error = failed.expect_err("it went back");
-    let PublishError::WentBack { found: Some(2), published: Some(3), .. } = &error else {
+    let PublishError::WentBack { found: Some((_, 2)), published: (_, 3), .. } = &error else {
         panic!("{error}")
     };
 }

@@ -1,7 +1,9 @@
 //! Adopting operators' decisions: which of them fit what a shard holds, and what they do to it.
 
+use std::collections::BTreeSet;
+
 use postroad_aggregate::decision::Refused;
-use postroad_schemas::units::NextOffset;
+use postroad_schemas::units::{NextOffset, Offset};
 use tracing::{info, warn};
 
 use crate::checkpoint::{Adopted, Checkpoint, Phase, StallReason};
@@ -26,6 +28,20 @@ enum Unfit {
         /// Why it was stalled.
         stalled_by: StallReason,
     },
+    /// Another replay came in between.
+    #[error(
+        "it was worked out when {after} dead letters had been replayed, and now {replayed} have; \
+         decide again"
+    )]
+    OtherReplay {
+        /// How many had been replayed then.
+        after: usize,
+        /// How many have been now.
+        replayed: usize,
+    },
+    /// The record counts, or is not there: the state is another one than it was worked out for.
+    #[error("the record at offset {0} is no dead letter of this shard; decide again")]
+    NotRejected(Offset),
     /// A product or a number of a replay means nothing to this program.
     #[error("it cannot be understood; it was recorded by a newer program, or changed by hand")]
     NotUnderstood,
@@ -34,18 +50,30 @@ enum Unfit {
     Refused(#[from] Refused),
 }
 
+/// Whether any decision lets dead letters count that has not been adopted yet.
+pub(super) fn has_replay(checkpoint: &Checkpoint, decisions: &[Found]) -> bool {
+    decisions.iter().any(|found| {
+        matches!(found.recorded.decision, Decision::Replay(_)) && !is_adopted(checkpoint, found)
+    })
+}
+
+fn is_adopted(checkpoint: &Checkpoint, found: &Found) -> bool {
+    checkpoint.decisions.iter().any(|adopted| adopted.id == found.id)
+}
+
 /// Adopts every decision about a shard that it has not adopted yet and that fits, in their order.
-/// Those that do not fit are said, and left alone.
-pub(super) fn adopt(checkpoint: &mut Checkpoint, decisions: &[Found]) {
+/// Those that do not fit are said, and left alone. `rejected` are the offsets of its dead letters, as
+/// far as a replay asks for them ([`has_replay`]).
+pub(super) fn adopt(checkpoint: &mut Checkpoint, decisions: &[Found], rejected: &BTreeSet<Offset>) {
     for found in decisions {
         if checkpoint.phase == Phase::Closed {
             return;
         }
-        if checkpoint.decisions.iter().any(|adopted| adopted.id == found.id) {
+        if is_adopted(checkpoint, found) {
             continue;
         }
         let at = checkpoint.state.ledger.next;
-        match apply(checkpoint, found) {
+        match apply(checkpoint, found, rejected) {
             Ok(()) => {
                 let to = checkpoint.state.ledger.next;
                 checkpoint.decisions.push(Adopted { id: found.id, at, to });
@@ -67,7 +95,11 @@ pub(super) fn adopt(checkpoint: &mut Checkpoint, decisions: &[Found]) {
     }
 }
 
-fn apply(checkpoint: &mut Checkpoint, found: &Found) -> Result<(), Unfit> {
+fn apply(
+    checkpoint: &mut Checkpoint,
+    found: &Found,
+    rejected: &BTreeSet<Offset>,
+) -> Result<(), Unfit> {
     match &found.recorded.decision {
         &Decision::AcceptLoss { from, to } => {
             let next = checkpoint.state.ledger.next;
@@ -86,6 +118,13 @@ fn apply(checkpoint: &mut Checkpoint, found: &Found) -> Result<(), Unfit> {
         }
         Decision::Replay(record) => {
             let replay = record.replay().ok_or(Unfit::NotUnderstood)?;
+            let (after, replayed) = (record.after, checkpoint.state.replayed.len());
+            if after != replayed {
+                return Err(Unfit::OtherReplay { after, replayed });
+            }
+            if let Some(counted) = replay.offsets().iter().find(|at| !rejected.contains(at)) {
+                return Err(Unfit::NotRejected(*counted));
+            }
             checkpoint.state.replay(&replay, found.id)?;
         }
         &Decision::ReleaseDay { through } => {
@@ -107,12 +146,19 @@ mod tests {
     use postroad_aggregate::shard::{Record, Shard, ShardState};
     use postroad_schemas::codebook::{Codebook, PrefectureCode, Product};
     use postroad_schemas::contract::Contract;
-    use postroad_schemas::units::{BusinessDay, Offset, Timestamp};
+    use postroad_schemas::units::{BusinessDay, Timestamp};
 
     use super::*;
     use crate::checkpoint::segments::Unsealed;
     use crate::checkpoint::{ShardId, Standing};
     use crate::decisions::{Recorded, ReplayRecord, RestartFrom};
+
+    /// Adopts decisions about a shard whose dead letters are those of its state.
+    fn adopt(checkpoint: &mut Checkpoint, decisions: &[Found]) {
+        let whole = Unsealed::default().whole(&checkpoint.state);
+        let rejected = whole.dead_letters.iter().map(|letter| letter.offset).collect();
+        super::adopt(checkpoint, decisions, &rejected);
+    }
 
     fn stalled_at(next: i64) -> Checkpoint {
         let state = ShardState::new(Contract::Parcel, NextOffset::new(next), RulesId::of(b""));
@@ -194,7 +240,7 @@ mod tests {
         Standing::new(ShardId::kafka("parcel.events", 0)).with(shard.state().clone())
     }
 
-    fn replay(applied: &[i64], duplicates: &[i64]) -> Decision {
+    fn replay(after: usize, applied: &[i64], duplicates: &[i64]) -> Decision {
         let key = CellKey {
             day: BusinessDay::from_days(18_808),
             prefecture: PrefectureCode::new(210_100).expect("six digits"),
@@ -204,23 +250,38 @@ mod tests {
         let at = |offsets: &[i64]| offsets.iter().map(|at| Offset::new(*at)).collect();
         let cells = vec![(key, Measures { volume: events, events, ..Measures::default() })];
         let replay = Replay { applied: at(applied), duplicates: at(duplicates), cells };
-        Decision::Replay(ReplayRecord::new(&replay))
+        Decision::Replay(ReplayRecord::new(&replay, after))
     }
 
     #[test]
     fn dead_letters_count_after_all_and_only_once() {
         let mut checkpoint = rejecting();
-        adopt(&mut checkpoint, &[decided(1, replay(&[0], &[2])), decided(2, replay(&[0, 1], &[]))]);
+        let first = decided(1, replay(0, &[0], &[2]));
+        // Worked out beside the first, and so it knows nothing of what that one lets count.
+        let second = decided(2, replay(0, &[1], &[]));
+        adopt(&mut checkpoint, &[first.clone(), second]);
         let ledger = &checkpoint.state.ledger;
         assert_eq!((ledger.applied, ledger.duplicates, ledger.rejected), (1, 1, 1));
-        assert_eq!(checkpoint.decisions.len(), 1, "offset 0 had been replayed before");
+        assert_eq!(checkpoint.decisions.len(), 1);
         checkpoint.state.check().expect("the account is exact");
-        // The same decision again, and one about what was not read.
-        adopt(&mut checkpoint, &[decided(1, replay(&[0], &[2])), decided(3, replay(&[7], &[]))]);
+        // The same decision again, one about what counts already, and one about what was not read.
+        let others = [first, decided(3, replay(2, &[0], &[])), decided(4, replay(2, &[7], &[]))];
+        adopt(&mut checkpoint, &others);
         assert_eq!(checkpoint.decisions.len(), 1);
         let whole = Unsealed::default().whole(&checkpoint.state);
         assert_eq!(whole.dead_letters.len(), 1, "no table shows what counts after all");
         whole.check().expect("as if it had never been rejected");
+        adopt(&mut checkpoint, &[decided(5, replay(2, &[1], &[]))]);
+        assert_eq!((checkpoint.decisions.len(), checkpoint.state.ledger.rejected), (2, 0));
+    }
+
+    /// A state that was made again under rules that accept what had been rejected.
+    #[test]
+    fn what_was_never_rejected_in_this_state_is_not_replayed() {
+        let mut checkpoint = rejecting();
+        let accepted = BTreeSet::from([Offset::new(0), Offset::new(2)]);
+        super::adopt(&mut checkpoint, &[decided(1, replay(0, &[1], &[]))], &accepted);
+        assert_eq!((checkpoint.decisions.len(), checkpoint.state.ledger.applied), (0, 0));
     }
 
     #[test]

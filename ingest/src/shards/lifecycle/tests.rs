@@ -354,6 +354,21 @@ fn a_divergence_stays_stalled_through_the_signal_that_it_asked_for() {
     assert_eq!(bench.tell("revoked"), "drop");
 }
 
+/// Whoever records a divergence has to know of which life it is.
+#[test]
+fn a_divergence_is_known_by_its_life_until_something_is_decided() {
+    let mut bench = Bench::at("idle");
+    assert_eq!(bench.shards.diverged().count(), 0);
+    bench.tell("diverged");
+    bench.tell("requested");
+    let found: Vec<_> = bench.shards.diverged().collect();
+    let [(tp, generation, id, Stall::Diverged(_))] = found[..] else { panic!("{found:?}") };
+    assert_eq!((tp, generation.get()), (&bench.tp, bench.generation));
+    assert_eq!(*id, ShardId::kafka("parcels", 0));
+    assert_eq!(bench.tell("decided"), "claim 0");
+    assert_eq!(bench.shards.diverged().count(), 0);
+}
+
 #[test]
 fn what_another_generation_says_has_no_effect() {
     let all = [

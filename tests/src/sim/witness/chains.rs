@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use object_store::memory::InMemory;
-use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_aggregate::shard::ShardState;
 use postroad_ingest::checkpoint::envelope::{Envelope, Link, Nonce, Seq};
 use postroad_ingest::checkpoint::segments::{self, Unsealed};
@@ -16,17 +15,19 @@ use postroad_ingest::source::kafka::TopicPartition;
 use postroad_ingest::store::Store;
 use postroad_schemas::units::NextOffset;
 
-use super::Broken;
 use super::reference::{Reference, Start, ahead_before, difference, rules_before};
+use super::{Broken, KnownRules};
 use crate::sim::dice::Dice;
+use crate::sim::journal::Journal;
 use crate::sim::log::Log;
 
 /// All chains of a store.
 pub(super) struct Chains {
-    log: Log,
+    pub(super) log: Log,
     /// For segments, which a checkpoint lists and does not hold.
     store: Store,
-    rules: BTreeMap<RulesId, Arc<Rules>>,
+    pub(super) rules: KnownRules,
+    pub(super) journal: Journal,
     /// Who drew which nonce.
     writers: HashMap<Nonce, u32>,
     by_shard: BTreeMap<ShardId, Chain>,
@@ -59,17 +60,16 @@ pub(super) struct Object {
     link: Link,
     writer: Option<u32>,
     predecessor: Option<Nonce>,
-    start: Start,
+    pub(super) start: Start,
+    /// The life of the log that it is a fold of; the newest that fits.
+    pub(super) life: usize,
 }
 
 impl Chains {
-    pub(super) fn new(
-        log: Log,
-        store: Arc<InMemory>,
-        rules: BTreeMap<RulesId, Arc<Rules>>,
-    ) -> Self {
+    pub(super) fn new(log: Log, store: Arc<InMemory>, rules: KnownRules, journal: Journal) -> Self {
         let store = Store::over(store, "the witness's".to_owned());
-        Self { log, store, rules, writers: HashMap::new(), by_shard: BTreeMap::new() }
+        let (writers, by_shard) = (HashMap::new(), BTreeMap::new());
+        Self { log, store, rules, journal, writers, by_shard }
     }
 
     pub(super) fn belongs_to(&mut self, nonce: u128, writer: u32) {
@@ -98,7 +98,7 @@ impl Chains {
             Err(_) if !is_newest => return Ok("below the newest, and not to be read".to_owned()),
             Err(why) => return Err(format!("S7: {key}: {why}")),
         };
-        let object = Arc::new(Object {
+        let mut object = Object {
             seq,
             epoch: envelope.epoch.get(),
             link: envelope.link,
@@ -108,20 +108,23 @@ impl Chains {
             segments: listed(&checkpoint),
             standing: checkpoint.with(()),
             state: Arc::new(state),
-        });
+            life: 0,
+        };
         if chain.stored.insert(seq, envelope.nonce).is_some() {
             return Err(broken("there is an object at its place".to_owned()));
         }
-        chain.all.insert(envelope.nonce, Arc::clone(&object));
-        chain.order.push(envelope.nonce);
         chain.continues(&object).map_err(broken)?;
         let first = object.state.ledger.first.get();
         if object.predecessor.is_none() && !self.log.began_at(&id.topic, id.partition, first) {
             return Err(broken(format!("it begins at {first}, where no log ever began or ended")));
         }
         let lives = self.log.lives(&id.topic, id.partition);
-        chain.check_fold(&object, &lives, &self.rules).map_err(broken)?;
-        Ok(object.to_string())
+        object.life = chain.check_fold(&object, &lives, &self.rules).map_err(broken)?;
+        self.journal.count(kind(&object, is_newest));
+        let shown = object.to_string();
+        chain.all.insert(envelope.nonce, Arc::new(object));
+        chain.order.push(envelope.nonce);
+        Ok(shown)
     }
 
     /// A checkpoint's state together with what its segments hold.
@@ -326,8 +329,8 @@ impl Chain {
         &mut self,
         object: &Object,
         lives: &[crate::sim::log::Life],
-        rules: &BTreeMap<RulesId, Arc<Rules>>,
-    ) -> Result<(), String> {
+        rules: &KnownRules,
+    ) -> Result<usize, String> {
         if let Some(nonce) = object.predecessor.filter(|_| object.link == Link::Claim) {
             let before = &self.all[&nonce];
             let mut expected = ShardState::clone(&before.state);
@@ -336,14 +339,14 @@ impl Chain {
             }
             return match difference(&object.state, &expected) {
                 Some(differs) => Err(format!("it claims another state: {differs}")),
-                None => Ok(()),
+                None => Ok(before.life),
             };
         }
         let mut why = "there is no log".to_owned();
         for life in lives.iter().enumerate().rev() {
             let expected = self.reference.state(&object.start, life, &object.state, rules);
             match expected.map(|expected| difference(&object.state, &expected)) {
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(life.0),
                 Ok(Some(differs)) => why = differs,
                 Err(error) => why = error,
             }
@@ -386,6 +389,18 @@ impl Chain {
                 _ => return false,
             }
         }
+    }
+}
+
+/// What kind of object landed, for the count.
+fn kind(object: &Object, is_newest: bool) -> &'static str {
+    match (object.link, object.standing.phase, &object.start) {
+        _ if !is_newest => "late puts below the newest",
+        (Link::Commit, ..) => "commits",
+        (Link::Claim, Phase::Stalled { .. }, _) => "stalls recorded",
+        (Link::Claim, Phase::Closed, _) => "lives closed",
+        (Link::Claim, Phase::Running, Start::Cut(..)) => "claims above a cut",
+        (Link::Claim, Phase::Running, Start::First(_)) => "claims",
     }
 }
 

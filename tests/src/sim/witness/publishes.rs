@@ -15,11 +15,12 @@ use super::Broken;
 use super::chains::{Chains, Object};
 use crate::oracle::{OracleCell, OracleKey, OracleShard};
 use crate::pair::oracle_cells;
+use crate::sim::journal::Journal;
 use crate::tables::{OracleShards, RestatementRow, Tables};
 
 /// All publishes of a store.
-#[derive(Default)]
 pub(super) struct Publishes {
+    journal: Journal,
     newest: Option<Published>,
     /// The hashes that any manifest gives for a file.
     described: BTreeMap<String, BTreeSet<String>>,
@@ -27,8 +28,6 @@ pub(super) struct Publishes {
     files: BTreeMap<String, (String, Bytes)>,
     /// Every final cell that a publish moved.
     restated: Vec<RestatementRow>,
-    /// How often whole tables were compared.
-    pub(super) compared: u64,
 }
 
 struct Published {
@@ -40,6 +39,16 @@ struct Published {
 }
 
 impl Publishes {
+    pub(super) fn new(journal: Journal) -> Self {
+        Self {
+            journal,
+            newest: None,
+            described: BTreeMap::new(),
+            files: BTreeMap::new(),
+            restated: Vec::new(),
+        }
+    }
+
     /// A manifest was created.
     pub(super) fn manifest(&mut self, content: &Bytes, chains: &mut Chains) -> Result<(), Broken> {
         let broken = |why: &str| format!("S3: {why}");
@@ -58,8 +67,13 @@ impl Publishes {
             shards.extend([expected(&shown)]);
         }
         let cells = oracle_cells(rollup.cells());
+        self.journal.count("publishes");
         if let Some(before) = &self.newest {
-            self.restated.extend(restatements(before, &cells, number));
+            let moved = restatements(before, &cells, number);
+            for _ in &moved {
+                self.journal.count("final cells restated");
+            }
+            self.restated.extend(moved);
         }
         for (key, entry) in &manifest.files {
             self.described.entry(key.clone()).or_default().insert(entry.file_hash.clone());
@@ -104,7 +118,7 @@ impl Publishes {
         }
         let Some(newest) = &mut self.newest else { return Ok(()) };
         newest.compared = true;
-        self.compared += 1;
+        self.journal.count("tables compared");
         let files = self.files.iter().map(|(key, (_, content))| (key.into(), content.clone()));
         let files: Vec<(PathBuf, Bytes)> = files.collect();
         let number = newest.manifest.publish;
@@ -123,19 +137,26 @@ impl Publishes {
         }
     }
 
-    /// Why the tables do not show the newest checkpoints; nothing if they do.
+    /// Why the tables do not show what the newest checkpoints hold; nothing if they do. Their places in
+    /// the chain may differ: a claim that was under way at a stop may land after the last publish, and
+    /// holds what the object before it held.
     pub(super) fn unfinished(&self, chains: &Chains) -> Option<String> {
         if let Some(differs) = self.differing_file() {
             return Some(differs);
         }
         let newest = self.newest.as_ref()?;
+        let number = newest.manifest.publish;
         chains.shards().find_map(|id| {
-            let seq = chains.newest(id)?.seq;
-            let entry = newest.manifest.shards.iter().find(|entry| entry.id() == *id);
-            let shown = entry.and_then(|entry| entry.seq);
-            let number = newest.manifest.publish;
-            (shown != Some(seq))
-                .then(|| format!("publish {number} shows {id} at {shown:?} instead of {seq}"))
+            let (shard, content) = expected(chains.newest(id)?);
+            let Some(shown) = newest.shards.get(&shard) else {
+                return Some(format!("publish {number} does not show {id}"));
+            };
+            (*shown != content).then(|| {
+                let (shown, next) = (shown.next_offset, content.next_offset);
+                format!(
+                    "publish {number} shows {id} up to {shown}, its newest checkpoint holds {next}"
+                )
+            })
         })
     }
 }

@@ -7,16 +7,16 @@
 //! cut by retention says so; from there on the window holds what was read again, and not more.
 #![expect(clippy::similar_names, reason = "a life is read up to where another is like it")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postroad_aggregate::event::IdKey;
 use postroad_aggregate::ledger::DeadLetter;
-use postroad_aggregate::rules::{Rules, RulesId};
+use postroad_aggregate::rules::RulesId;
 use postroad_aggregate::shard::{Record, Shard, ShardState};
 use postroad_schemas::reject::Reason;
 use postroad_schemas::units::{NextOffset, Offset, Timestamp};
 
+use super::KnownRules;
 use crate::oracle::OracleRecord;
 use crate::sim::log::Life;
 
@@ -56,7 +56,7 @@ impl Reference {
         start: &Start,
         (life, content): (usize, &Life),
         like: &ShardState,
-        rules: &BTreeMap<RulesId, Arc<Rules>>,
+        rules: &KnownRules,
     ) -> Result<ShardState, String> {
         let fitting = self
             .cursors
@@ -82,7 +82,7 @@ impl Cursor {
         start: &Start,
         (life, content): (usize, &Life),
         like: &ShardState,
-        known: &BTreeMap<RulesId, Arc<Rules>>,
+        known: &KnownRules,
     ) -> Result<Self, String> {
         let state = match start {
             Start::First(first) => {
@@ -91,8 +91,11 @@ impl Cursor {
             }
             Start::Cut(state, _) => ShardState::clone(state),
         };
-        let rules: Option<Vec<_>> =
-            state.rules.iter().map(|(_, id)| known.get(id).cloned()).collect();
+        let rules: Option<Vec<_>> = state
+            .rules
+            .iter()
+            .map(|(_, id)| known.get(id).map(|known| Arc::clone(&known.0)))
+            .collect();
         let rules = rules.ok_or("it lists rules that nobody knows")?;
         let next = state.ledger.next;
         let mut shard = Shard::resume(state, rules, IdKey([7; 16]), false);
@@ -132,7 +135,7 @@ impl Cursor {
         &mut self,
         content: &Life,
         like: &ShardState,
-        known: &BTreeMap<RulesId, Arc<Rules>>,
+        known: &KnownRules,
     ) -> Result<ShardState, String> {
         let target = like.ledger.next;
         let from = self.shard.state().ledger.next;
@@ -162,13 +165,8 @@ impl Cursor {
         Ok(self.shard.state().clone())
     }
 
-    fn adopt(
-        &mut self,
-        at: NextOffset,
-        id: RulesId,
-        known: &BTreeMap<RulesId, Arc<Rules>>,
-    ) -> Result<(), String> {
-        let rules = known.get(&id).ok_or("it lists rules that nobody knows")?;
+    fn adopt(&mut self, at: NextOffset, id: RulesId, known: &KnownRules) -> Result<(), String> {
+        let (rules, _) = known.get(&id).ok_or("it lists rules that nobody knows")?;
         self.shard.end_of_log(at).map_err(|error| error.to_string())?;
         self.shard.adopt(id, Arc::clone(rules));
         Ok(())
