@@ -7,7 +7,7 @@
 //! [`measures`] says what the event adds; [`shard`] applies it and keeps the [`ledger`]; what is old
 //! leaves it to be sealed ([`seal`]), and operators have a say by [`decision`], for which [`replay`] works out
 //! what rejected records would count for. [`merge`] adds shards up
-//! and [`days`] says which days are complete.
+//! and [`days`] says which days are complete; of those [`indicators`] say who grows more slowly than it ought to.
 //!
 //! Nothing here knows tokio, Kafka, files, clocks or the environment: time and randomness are
 //! arguments. A test reads the manifest and proves it.
@@ -16,6 +16,7 @@ pub mod days;
 pub mod decision;
 pub mod dedupe;
 pub mod event;
+pub mod indicators;
 pub mod invariants;
 pub mod ledger;
 pub mod measures;

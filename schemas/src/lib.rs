@@ -3,13 +3,16 @@
 //!
 //! Modules stand in the order in which a record meets them: its value is decoded ([`json`]) into a
 //! [`contract::Raw`], whose terms are [`units`] and [`codebook`] entries; what cannot be used
-//! becomes a [`reject::Reject`]; what could be used ends as rows of [`tables`].
+//! becomes a [`reject::Reject`]; what could be used ends as rows of [`tables`]. What figures are held
+//! against is [`reference`] data.
 //!
 //! This crate knows nothing of Kafka, files, clocks or the environment.
 
 pub mod codebook;
 pub mod contract;
+mod csv_rows;
 pub mod json;
+pub mod reference;
 pub mod reject;
 pub mod tables;
 pub mod time;

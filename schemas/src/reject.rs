@@ -1,16 +1,16 @@
 //! Why a record cannot be used. A reject is a value that is counted and tabled, never an error.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
+/// A closed set of names, each with its text on the wire, in tables and in labels.
+#[macro_export]
 macro_rules! closed_names {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord,
+            ::serde::Serialize, ::serde::Deserialize,
+        )]
         #[repr(u8)]
-        pub enum $name { $($(#[$doc])* $variant,)* }
+        pub enum $name { $($(#[$doc])* #[serde(rename = $text)] $variant,)* }
 
         impl $name {
             /// Every value, in order.
@@ -27,14 +27,14 @@ macro_rules! closed_names {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
     };
 }
-pub(crate) use closed_names;
+pub use closed_names;
 
 closed_names! {
     /// The reasons, in the order in which they are tried: the first that holds is the reason.

@@ -1,0 +1,258 @@
+//! Sums: what each prefecture and product came to in each range of days that anything asks for.
+//!
+//! The daily table is read once. A day is added to every range that contains it, in its prefecture and
+//! product; lines, totals and provinces are added up from these once all is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
+
+use postroad_schemas::codebook::{Line, PrefectureCode, Product};
+use postroad_schemas::units::BusinessDay;
+
+use super::period::{Period, Range};
+use super::{Input, commensurate};
+use crate::event::CellKey;
+use crate::measures::Measures;
+
+/// Whose figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unit {
+    /// A province: the sum of its prefectures.
+    Province(PrefectureCode),
+    /// A prefecture.
+    Prefecture(PrefectureCode),
+}
+
+/// Figures of what business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// All lines.
+    Total,
+    /// One line.
+    Line(Line),
+    /// One product.
+    Product(Product),
+}
+
+impl Scope {
+    /// Every scope: the total, the lines, the products.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let lines = Line::ALL.iter().map(|line| Self::Line(*line));
+        let products = Product::ALL.iter().map(|product| Self::Product(*product));
+        std::iter::once(Self::Total).chain(lines).chain(products)
+    }
+
+    /// Its place in [`Self::all`].
+    fn index(self) -> usize {
+        match self {
+            Self::Total => 0,
+            Self::Line(line) => 1 + line as usize,
+            Self::Product(product) => 1 + Line::ALL.len() + product as usize,
+        }
+    }
+
+    /// Its line; `None` for the total.
+    pub fn line(self) -> Option<Line> {
+        match self {
+            Self::Total => None,
+            Self::Line(line) => Some(line),
+            Self::Product(product) => Some(product.line()),
+        }
+    }
+}
+
+/// What some days came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Pieces and transactions.
+    pub volume: i128,
+    /// Fen.
+    pub revenue: i128,
+    /// Fen.
+    pub balance: i128,
+    /// First delivery attempts.
+    pub due: i128,
+    /// Deliveries.
+    pub delivered: i128,
+    /// Deliveries in time.
+    pub on_time: i128,
+}
+
+impl Figures {
+    fn of(measures: &Measures) -> Self {
+        Self {
+            volume: measures.volume.into(),
+            revenue: measures.revenue.get(),
+            balance: measures.balance.get(),
+            due: measures.due.into(),
+            delivered: measures.delivered.into(),
+            on_time: measures.on_time.into(),
+        }
+    }
+}
+
+impl AddAssign for Figures {
+    fn add_assign(&mut self, other: Self) {
+        self.volume += other.volume;
+        self.revenue += other.revenue;
+        self.balance += other.balance;
+        self.due += other.due;
+        self.delivered += other.delivered;
+        self.on_time += other.on_time;
+    }
+}
+
+/// The number of scopes.
+const SCOPES: usize = 1 + Line::ALL.len() + Product::ALL.len();
+
+/// All sums as of a day.
+#[derive(Debug)]
+pub struct Book {
+    as_of: BusinessDay,
+    /// The first day of which anything is known; `None` where nothing is.
+    known_from: Option<BusinessDay>,
+    ranges: Vec<Range>,
+    /// The position of each unit, provinces first, in the order of the codes.
+    units: BTreeMap<Unit, usize>,
+    /// For each unit, scope and range one sum.
+    sums: Vec<Figures>,
+}
+
+impl Book {
+    /// Adds up cells and the baselines of the days before them.
+    pub(super) fn add_up<'m>(
+        input: &Input<'_>,
+        cells: impl IntoIterator<Item = (CellKey, &'m Measures)>,
+    ) -> Self {
+        let mut book = Self::empty(input);
+        let mut page = Page::default();
+        let mut own_from: Option<BusinessDay> = None;
+        for (key, measures) in cells {
+            if key.day <= input.as_of {
+                own_from = Some(own_from.map_or(key.day, |day| day.min(key.day)));
+                book.add(&mut page, key, Figures::of(measures));
+            }
+        }
+        let mut baselines_from = None;
+        for (&(day, prefecture, product), baseline) in &input.reference.baselines {
+            if own_from.is_none_or(|from| day < from) && day <= input.as_of {
+                baselines_from = baselines_from.or(Some(day));
+                let figures = Figures {
+                    volume: baseline.volume.into(),
+                    revenue: baseline.revenue.get(),
+                    balance: baseline.balance.get(),
+                    ..Figures::default()
+                };
+                book.add(&mut page, CellKey { day, prefecture, product }, figures);
+            }
+        }
+        book.known_from = own_from.into_iter().chain(baselines_from).min();
+        book.add_up_lines();
+        book.add_up_provinces(input);
+        book
+    }
+
+    /// A book with a place for everything that may be asked, and nothing in it.
+    fn empty(input: &Input<'_>) -> Self {
+        let mut ranges = BTreeSet::new();
+        for period in Period::ALL {
+            let Some(own) = period.range(input.as_of) else { continue };
+            let before = period.year_before(own);
+            ranges.extend([own, before, period.year_before(before)]);
+            ranges.extend(period.preceding(own));
+        }
+        ranges.extend(commensurate::ranges(input));
+        let of_province = |(prefecture, province): (&PrefectureCode, &PrefectureCode)| {
+            [Unit::Prefecture(*prefecture), Unit::Province(*province)]
+        };
+        let units: BTreeSet<Unit> = input.provinces.iter().flat_map(of_province).collect();
+        let units: BTreeMap<Unit, usize> = units.into_iter().zip(0..).collect();
+        let ranges: Vec<Range> = ranges.into_iter().collect();
+        let sums = vec![Figures::default(); units.len() * SCOPES * ranges.len()];
+        Self { as_of: input.as_of, known_from: None, ranges, units, sums }
+    }
+
+    fn add(&mut self, page: &mut Page, key: CellKey, figures: Figures) {
+        if page.day != Some(key.day) {
+            let holding =
+                self.ranges.iter().enumerate().filter(|(_, range)| range.contains(key.day));
+            page.holding = holding.map(|(index, _)| index).collect();
+            page.day = Some(key.day);
+        }
+        if page.prefecture != Some(key.prefecture) {
+            page.unit = self.units.get(&Unit::Prefecture(key.prefecture)).copied();
+            page.prefecture = Some(key.prefecture);
+        }
+        let Some(unit) = page.unit else { return };
+        let first = self.place(unit, Scope::Product(key.product));
+        for range in &page.holding {
+            self.sums[first + range] += figures;
+        }
+    }
+
+    /// The place of a unit's and a scope's first range.
+    fn place(&self, unit: usize, scope: Scope) -> usize {
+        (unit * SCOPES + scope.index()) * self.ranges.len()
+    }
+
+    fn add_up_lines(&mut self) {
+        for unit in 0..self.units.len() {
+            for product in Product::ALL {
+                let from = self.place(unit, Scope::Product(*product));
+                for scope in [Scope::Line(product.line()), Scope::Total] {
+                    let to = self.place(unit, scope);
+                    for range in 0..self.ranges.len() {
+                        let figures = self.sums[from + range];
+                        self.sums[to + range] += figures;
+                    }
+                }
+            }
+        }
+    }
+
+    fn add_up_provinces(&mut self, input: &Input<'_>) {
+        let size = SCOPES * self.ranges.len();
+        for (prefecture, province) in input.provinces {
+            let unit = |unit| self.units.get(&unit).copied().unwrap_or_default() * size;
+            let (from, to) = (unit(Unit::Prefecture(*prefecture)), unit(Unit::Province(*province)));
+            for place in 0..size {
+                let figures = self.sums[from + place];
+                self.sums[to + place] += figures;
+            }
+        }
+    }
+
+    /// The day as of which it is.
+    pub fn as_of(&self) -> BusinessDay {
+        self.as_of
+    }
+
+    /// Every unit, provinces first, in the order of the codes.
+    pub fn units(&self) -> impl Iterator<Item = Unit> {
+        self.units.keys().copied()
+    }
+
+    /// Whether data reach back to the beginning of a range.
+    pub fn knows(&self, range: Range) -> bool {
+        self.known_from.is_some_and(|from| from <= range.first)
+    }
+
+    /// What a unit's business came to in a range. Where nothing happened that is 0.
+    ///
+    /// # Panics
+    /// For a unit that no province has, and a range that nothing asked for when the book was made.
+    pub fn sum(&self, unit: Unit, scope: Scope, range: Range) -> Figures {
+        let range = self.ranges.binary_search(&range).expect("a range that was asked for");
+        self.sums[self.place(self.units[&unit], scope) + range]
+    }
+}
+
+/// Where the last cell was added: the next one is of the same day, and mostly of the same prefecture.
+#[derive(Debug, Default)]
+struct Page {
+    day: Option<BusinessDay>,
+    /// The ranges that contain the day.
+    holding: Vec<usize>,
+    prefecture: Option<PrefectureCode>,
+    unit: Option<usize>,
+}

@@ -1,0 +1,247 @@
+//! Growth: what a figure is, and by how much it differs from another period's.
+
+use std::cmp::Ordering;
+
+use num_traits::{CheckedAdd, ToPrimitive};
+use postroad_schemas::codebook::{Line, Product};
+use postroad_schemas::reference::{Measure, Percent};
+
+use super::book::{Book, Figures, Scope, Unit};
+use super::period::{Period, Range};
+use super::{Comparison, Exact, Indicator, Why};
+
+/// Per cent of one.
+const HUNDRED: i128 = 100;
+
+/// A figure beside what it is reckoned from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Growth {
+    /// The figure.
+    pub value: Option<Exact>,
+    /// The same of the period that it is held against.
+    pub base: Option<Exact>,
+    /// `(value − base) ÷ base` in per cent; of measures that are per cents themselves the difference,
+    /// in percentage points.
+    pub growth: Result<Exact, Why>,
+}
+
+impl Growth {
+    /// The growth of a measure from one value to another.
+    pub fn of(measure: Measure, value: Option<Exact>, base: Option<Exact>) -> Self {
+        let growth = match (value, base) {
+            (Some(value), Some(base)) if is_percent(measure) => {
+                minus(value, base).ok_or(Why::Overflow)
+            }
+            (Some(value), Some(base)) => relative(value, base),
+            _ => Err(Why::BaseNotPositive),
+        };
+        Self { value, base, growth }
+    }
+
+    /// Growth of a unit's business from one range to another; unknown where the data begin within the
+    /// base.
+    pub fn between(
+        book: &Book,
+        (unit, scope, measure): (Unit, Scope, Measure),
+        value: Range,
+        base: Range,
+    ) -> Self {
+        let figure = |range| {
+            figure(measure, scope, &book.sum(unit, scope, range), || {
+                book.sum(unit, Scope::Product(Product::Savings), range)
+            })
+        };
+        let mut growth = Self::of(measure, figure(value), figure(base));
+        if !book.knows(base) {
+            growth.base = None;
+            growth.growth = Err(Why::BaseIncomplete);
+        }
+        growth
+    }
+}
+
+/// `(value − base) ÷ base` in per cent.
+///
+/// # Errors
+/// Where the base is not positive, or the numbers are beyond 38 digits.
+pub fn relative(value: Exact, base: Exact) -> Result<Exact, Why> {
+    if base <= Exact::from_integer(0) {
+        return Err(Why::BaseNotPositive);
+    }
+    let relative = || {
+        let risen = minus(value, base)?;
+        let numerator = risen.numer().checked_mul(*base.denom())?.checked_mul(HUNDRED)?;
+        Some(Exact::new_raw(numerator, risen.denom().checked_mul(*base.numer())?))
+    };
+    relative().ok_or(Why::Overflow)
+}
+
+/// `a − b`, exactly and not reduced: reducing takes longer than all the rest, and nothing here is
+/// reckoned on far enough to need it. `None` beyond 38 digits.
+pub(super) fn minus(a: Exact, b: Exact) -> Option<Exact> {
+    let left = a.numer().checked_mul(*b.denom())?;
+    let right = b.numer().checked_mul(*a.denom())?;
+    Some(Exact::new_raw(left.checked_sub(right)?, a.denom().checked_mul(*b.denom())?))
+}
+
+/// The order of two fractions: by multiplication, which is fast, where the products fit.
+pub(super) fn order(a: &Exact, b: &Exact) -> Ordering {
+    let products =
+        || Some((a.numer().checked_mul(*b.denom())?, b.numer().checked_mul(*a.denom())?));
+    products().map_or_else(|| a.cmp(b), |(left, right)| left.cmp(&right))
+}
+
+/// `part ÷ whole` in per cent; `None` where the whole is not positive.
+pub fn share(part: i128, whole: i128) -> Option<Exact> {
+    if whole <= 0 {
+        return None;
+    }
+    Some(Exact::new_raw(part.checked_mul(HUNDRED)?, whole))
+}
+
+/// A percentage as a fraction, in per cent.
+pub fn exact(percent: Percent) -> Exact {
+    Exact::new_raw(percent.millionths().into(), Percent::SCALE.into())
+}
+
+/// The nearest `f64`, for display and tables.
+pub fn to_f64(exact: Exact) -> f64 {
+    let (numerator, denominator) = (exact.numer().to_f64(), exact.denom().to_f64());
+    numerator.unwrap_or(f64::NAN) / denominator.unwrap_or(f64::NAN)
+}
+
+/// Whether a measure is a percentage itself.
+pub fn is_percent(measure: Measure) -> bool {
+    matches!(measure, Measure::Share | Measure::Mix | Measure::DeliveredRate | Measure::OnTimeRate)
+}
+
+/// The measures that a scope has, but for the balance share, which needs balances.
+fn measures(scope: Scope) -> impl Iterator<Item = Measure> {
+    let is_parcel = scope.line() == Some(Line::Parcel);
+    let has_balances = matches!(scope.line(), None | Some(Line::Finance));
+    let is_finance = scope == Scope::Line(Line::Finance);
+    Measure::ALL.iter().copied().filter(move |measure| match measure {
+        Measure::Volume | Measure::Revenue => true,
+        Measure::Yield | Measure::DeliveredRate | Measure::OnTimeRate => is_parcel,
+        Measure::Balance => has_balances,
+        Measure::Mix => is_finance,
+        Measure::Share => false,
+    })
+}
+
+/// A measure of some days' figures; `None` where it would divide by nothing. `savings` are the same
+/// days' figures of the savings product.
+pub fn figure(
+    measure: Measure,
+    scope: Scope,
+    figures: &Figures,
+    savings: impl FnOnce() -> Figures,
+) -> Option<Exact> {
+    match measure {
+        Measure::Volume => Some(figures.volume.into()),
+        Measure::Revenue => Some(figures.revenue.into()),
+        Measure::Balance => Some(figures.balance.into()),
+        Measure::Yield => {
+            (figures.volume > 0).then(|| Exact::new_raw(figures.revenue, figures.volume))
+        }
+        Measure::Mix if scope == Scope::Line(Line::Finance) => {
+            share(figures.revenue - savings().revenue, figures.revenue)
+        }
+        Measure::Mix | Measure::Share => None,
+        Measure::DeliveredRate => share(figures.delivered, figures.due),
+        Measure::OnTimeRate => share(figures.on_time, figures.due),
+    }
+}
+
+/// The comparisons of a unit's business with itself in other periods.
+pub(super) fn rows(
+    book: &Book,
+    unit: Unit,
+    scope: Scope,
+    period: Period,
+    rows: &mut Vec<Indicator>,
+) {
+    let Some(days) = period.range(book.as_of()) else { return };
+    let year_before = period.year_before(days);
+    for measure in measures(scope) {
+        let of = (unit, scope, measure);
+        let yoy = Growth::between(book, of, days, year_before);
+        // Nothing ever happened there: a row would say nothing, too.
+        let nothing = |figure: Option<Exact>| figure.is_none_or(|figure| *figure.numer() == 0);
+        if nothing(yoy.value) && nothing(yoy.base) {
+            continue;
+        }
+        let mut row = |comparison, growth| {
+            rows.push(Indicator::plain((of, period, days), comparison, growth));
+        };
+        row(Comparison::Yoy, yoy);
+        if let Some(preceding) = period.preceding(days) {
+            row(Comparison::Pop, Growth::between(book, of, days, preceding));
+        }
+        if matches!(measure, Measure::Volume | Measure::Revenue) {
+            row(Comparison::DailyAverage, daily_average(yoy, (days, year_before)));
+            let before = period.year_before(year_before);
+            let earlier = Growth::between(book, of, year_before, before);
+            row(Comparison::TwoYear, two_year(yoy, earlier));
+        }
+    }
+}
+
+/// The growth of the averages over the days of both ranges.
+fn daily_average(growth: Growth, (value, base): (Range, Range)) -> Growth {
+    let average = |figure: Option<Exact>, range: Range| {
+        figure.map(|sum| Exact::new_raw(*sum.numer(), i128::from(range.days())))
+    };
+    let (value, base) = (average(growth.value, value), average(growth.base, base));
+    let averages = Growth::of(Measure::Volume, value, base);
+    Growth { growth: growth.growth.and(averages.growth), ..averages }
+}
+
+/// √((1 + g₁)(1 + g₂)) − 1: the one figure that is no fraction. It is rounded to a millionth of a per
+/// cent, and nothing is decided by it.
+fn two_year(growth: Growth, earlier: Growth) -> Growth {
+    let factor = |growth: Result<Exact, Why>| growth.map(|percent| 1.0 + to_f64(percent) / 100.0);
+    let both = factor(growth.growth).and_then(|now| Ok(now * factor(earlier.growth)?));
+    let average = both.and_then(|product| {
+        let millionths = (product.sqrt() - 1.0) * 100.0 * 1e6;
+        #[expect(clippy::cast_possible_truncation, reason = "checked to be small")]
+        let rounded = millionths.round() as i64;
+        (product > 0.0 && millionths.abs() < 1e15)
+            .then(|| exact(Percent::from_millionths(rounded)))
+            .ok_or(Why::BaseNotPositive)
+    });
+    Growth { growth: average, ..growth }
+}
+
+impl Indicator {
+    /// A row without a benchmark.
+    pub(super) fn plain(
+        ((unit, scope, measure), period, days): ((Unit, Scope, Measure), Period, Range),
+        comparison: Comparison,
+        growth: Growth,
+    ) -> Self {
+        Self {
+            unit,
+            scope,
+            measure,
+            period,
+            days,
+            comparison,
+            value: growth.value,
+            base: growth.base,
+            own: growth.growth.ok(),
+            benchmark: None,
+            gap: None,
+            light: None,
+            why: growth.growth.err(),
+            benchmark_level: None,
+            source: None,
+            rank: None,
+        }
+    }
+}
+
+/// The sum of two fractions, or that it is beyond 38 digits.
+pub(super) fn sum(a: Exact, b: Exact) -> Result<Exact, Why> {
+    a.checked_add(&b).ok_or(Why::Overflow)
+}

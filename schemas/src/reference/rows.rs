@@ -1,0 +1,266 @@
+//! The rows of each file, read.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use super::{
+    Balance, Baseline, Benchmark, Curve, CurveKey, Level, Measure, Percent, Plan, Versus, scaled,
+};
+use crate::codebook::{CsvFault, Line, PrefectureCode, Product};
+use crate::csv_rows::{Row, read_rows};
+use crate::units::{BusinessDay, Fen};
+
+type Faults = Vec<CsvFault>;
+
+pub(super) fn benchmarks(text: &str, faults: &mut Faults) -> Vec<Benchmark> {
+    let columns = ["versus", "level", "code", "line", "measure", "period_start", "period_end"];
+    let more = ["growth_pct", "basis", "published_at", "source"];
+    let columns: Vec<&str> = columns.into_iter().chain(more).collect();
+    let mut benchmarks = Vec::new();
+    read_rows("benchmarks.csv", text, &columns, faults, |row, faults| {
+        let versus = named(row, "versus", Versus::ALL, faults);
+        if versus == Some(Versus::Plan) {
+            faults.push(row.fault("versus", "a plan stands in plans.csv; move the row there"));
+        }
+        let level = named(row, "level", Level::ALL, faults);
+        let code = match level {
+            Some(Level::Nation) if row.get("code").is_empty() => Some(None),
+            Some(Level::Nation) => {
+                faults.push(row.fault("code", "the nation has no code; leave it empty"));
+                None
+            }
+            _ => row.code("code", faults).map(Some),
+        };
+        let line = line(row, faults).ok();
+        let measure = named(row, "measure", Measure::ALL, faults);
+        let period = day(row, "period_start", faults).zip(day(row, "period_end", faults));
+        if period.is_some_and(|(start, end)| end < start) {
+            faults.push(row.fault("period_end", "lies before period_start; write the last day"));
+        }
+        let growth = Percent::parse(row.get("growth_pct"));
+        if growth.is_none() {
+            faults.push(row.fault("growth_pct", not_a_number(row.get("growth_pct"), 6)));
+        }
+        let (basis, source) = (row.get("basis").to_owned(), row.text("source", faults));
+        let published_at = day(row, "published_at", faults);
+        let parts = (versus.zip(level), code.zip(line), measure.zip(period), growth, published_at);
+        let (
+            Some((versus, level)),
+            Some((code, line)),
+            Some((measure, (period_start, period_end))),
+            Some(growth),
+            Some(published_at),
+        ) = parts
+        else {
+            return;
+        };
+        benchmarks.push(Benchmark {
+            versus,
+            level,
+            code,
+            line,
+            measure,
+            period_start,
+            period_end,
+            growth,
+            basis,
+            published_at,
+            source,
+        });
+    });
+    benchmarks
+}
+
+pub(super) fn plans(text: &str, faults: &mut Faults) -> Vec<Plan> {
+    let columns = ["code", "line", "measure", "year", "amount", "source"];
+    let mut plans: Vec<Plan> = Vec::new();
+    read_rows("plans.csv", text, &columns, faults, |row, faults| {
+        let (code, line) = (row.code("code", faults), line(row, faults).ok());
+        let measure = additive(row, faults);
+        let year = row.get("year").parse().ok().filter(|year| (1900..=9999).contains(year));
+        if year.is_none() {
+            faults.push(row.fault("year", format!("`{}` is no year", row.get("year"))));
+        }
+        let amount = measure.and_then(|measure| amount(row, "amount", measure, faults));
+        let source = row.text("source", faults);
+        let (Some(code), Some(line), Some(measure), Some(year), Some(amount)) =
+            (code, line, measure, year, amount)
+        else {
+            return;
+        };
+        let is_same = |plan: &Plan| {
+            (plan.code, plan.line, plan.measure, plan.year) == (code, line, measure, year)
+        };
+        if plans.iter().any(is_same) {
+            faults.push(row.fault("code", "the same plan stands above; keep one row"));
+        }
+        plans.push(Plan { code, line, measure, year, amount, source });
+    });
+    plans
+}
+
+pub(super) fn curves(text: &str, faults: &mut Faults) -> BTreeMap<CurveKey, Curve> {
+    let columns = ["code", "line", "measure", "date", "share_pct"];
+    let mut curves: BTreeMap<CurveKey, Curve> = BTreeMap::new();
+    read_rows("plan_curves.csv", text, &columns, faults, |row, faults| {
+        let code = if row.get("code").is_empty() {
+            Some(None)
+        } else {
+            row.code("code", faults).map(Some)
+        };
+        let (line, measure) = (line(row, faults).ok(), additive(row, faults));
+        let date = day(row, "date", faults);
+        let share = Percent::parse(row.get("share_pct"));
+        let share = share.filter(|share| (0..=100 * Percent::SCALE).contains(&share.millionths()));
+        if share.is_none() {
+            let problem = format!("`{}` is no share; write 0 to 100", row.get("share_pct"));
+            faults.push(row.fault("share_pct", problem));
+        }
+        let (Some(code), Some(line), Some(measure), Some(date), Some(share)) =
+            (code, line, measure, date, share)
+        else {
+            return;
+        };
+        let (year, _, _) = date.civil();
+        let curve = curves.entry(CurveKey { code, line, measure, year }).or_default();
+        let falls = curve.range(..date).next_back().is_some_and(|(_, before)| *before > share)
+            || curve.range(date..).next().is_some_and(|(_, after)| *after < share);
+        if falls {
+            faults.push(row.fault("share_pct", "the curve falls; a cumulative share never does"));
+        }
+        if curve.insert(date, share).is_some() {
+            faults.push(row.fault("date", "the day stands twice; keep one row"));
+        }
+    });
+    curves
+}
+
+pub(super) fn balances(
+    text: &str,
+    faults: &mut Faults,
+) -> BTreeMap<PrefectureCode, BTreeMap<BusinessDay, Balance>> {
+    let columns = ["code", "date", "own_yuan", "market_yuan", "source"];
+    let mut balances: BTreeMap<PrefectureCode, BTreeMap<BusinessDay, Balance>> = BTreeMap::new();
+    read_rows("balances.csv", text, &columns, faults, |row, faults| {
+        let (code, date) = (row.code("code", faults), day(row, "date", faults));
+        let own = amount(row, "own_yuan", Measure::Revenue, faults);
+        let market = amount(row, "market_yuan", Measure::Revenue, faults);
+        if market.is_some_and(|market| market <= 0 || own.is_some_and(|own| own > market)) {
+            let problem = "must be above 0 and no less than own_yuan, which is a part of it";
+            faults.push(row.fault("market_yuan", problem));
+        }
+        let source = row.text("source", faults);
+        let (Some(code), Some(date), Some(own), Some(market)) = (code, date, own, market) else {
+            return;
+        };
+        let balance = Balance { own: fen(own), market: fen(market), source };
+        if balances.entry(code).or_default().insert(date, balance).is_some() {
+            faults.push(row.fault("date", "the day stands twice; keep one row"));
+        }
+    });
+    balances
+}
+
+pub(super) fn baselines(
+    text: &str,
+    faults: &mut Faults,
+) -> BTreeMap<(BusinessDay, PrefectureCode, Product), Baseline> {
+    let columns = ["date", "code", "product", "volume", "revenue_yuan", "balance_yuan"];
+    let mut baselines = BTreeMap::new();
+    read_rows("baselines.csv", text, &columns, faults, |row, faults| {
+        let (date, code) = (day(row, "date", faults), row.code("code", faults));
+        let product = Product::from_code(row.get("product"));
+        if product.is_none() {
+            let problem = format!("`{}` is no product of the contract", row.get("product"));
+            faults.push(row.fault("product", problem));
+        }
+        let volume = amount(row, "volume", Measure::Volume, faults);
+        let revenue = amount(row, "revenue_yuan", Measure::Revenue, faults);
+        let balance = amount(row, "balance_yuan", Measure::Revenue, faults);
+        let (Some(date), Some(code), Some(product)) = (date, code, product) else { return };
+        let (Some(volume), Some(revenue), Some(balance)) = (volume, revenue, balance) else {
+            return;
+        };
+        let baseline = Baseline { volume, revenue: fen(revenue), balance: fen(balance) };
+        match baselines.entry((date, code, product)) {
+            Entry::Vacant(entry) => drop(entry.insert(baseline)),
+            Entry::Occupied(_) => {
+                faults.push(row.fault("date", "the cell stands twice; keep one row"));
+            }
+        }
+    });
+    baselines
+}
+
+/// One of a closed set of names.
+fn named<T: Copy + ToString>(
+    row: &Row<'_>,
+    column: &str,
+    all: &[T],
+    faults: &mut Faults,
+) -> Option<T> {
+    let value = row.get(column);
+    let found = all.iter().find(|name| name.to_string() == value).copied();
+    if found.is_none() {
+        let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+        let problem = format!("`{value}` is not known; write one of {}", names.join(", "));
+        faults.push(row.fault(column, problem));
+    }
+    found
+}
+
+/// A line, or `None` for all of them, which `total` and an empty field say.
+fn line(row: &Row<'_>, faults: &mut Faults) -> Result<Option<Line>, ()> {
+    match row.get("line") {
+        "" | "total" => Ok(None),
+        _ => named(row, "line", Line::ALL, faults).map(Some).ok_or(()),
+    }
+}
+
+/// Revenue or volume: what plans are made of.
+fn additive(row: &Row<'_>, faults: &mut Faults) -> Option<Measure> {
+    named(row, "measure", &[Measure::Revenue, Measure::Volume], faults)
+}
+
+fn day(row: &Row<'_>, column: &str, faults: &mut Faults) -> Option<BusinessDay> {
+    let before = faults.len();
+    let date = row.date(column, faults);
+    if date.is_none() && faults.len() == before {
+        faults.push(row.fault(column, "is empty; write YYYY-MM-DD"));
+    }
+    date
+}
+
+/// Yuan as fen, or a count.
+fn amount(row: &Row<'_>, column: &str, measure: Measure, faults: &mut Faults) -> Option<i64> {
+    let value = row.get(column);
+    let (amount, decimals) = match measure {
+        Measure::Volume => (value.parse().ok(), 0),
+        _ => (yuan(value), 2),
+    };
+    if amount.is_none() {
+        faults.push(row.fault(column, not_a_number(value, decimals)));
+    }
+    amount
+}
+
+/// Yuan of at most two decimals and thirteen whole digits, as fen.
+fn yuan(text: &str) -> Option<i64> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+    let is_number =
+        !whole.is_empty() && whole.len() <= 13 && whole.bytes().all(|b| b.is_ascii_digit());
+    let fen = scaled(&format!("0.{part}"), 2)?;
+    is_number.then(|| whole.parse::<i64>().ok())?.map(|whole| sign * (whole * 100 + fen))
+}
+
+fn fen(amount: i64) -> Fen {
+    Fen::new(amount.into())
+}
+
+fn not_a_number(value: &str, decimals: usize) -> String {
+    match decimals {
+        0 => format!("`{value}` is no number; write a whole number"),
+        _ => format!("`{value}` is no number; write a decimal of at most {decimals} decimals"),
+    }
+}
