@@ -1,3 +1,5 @@
+//! Sets that are sound, and every fault that a set may have.
+
 use super::*;
 
 const BENCHMARKS: &str = "\
