@@ -34,7 +34,7 @@ pub async fn decide(
     reason: &str,
 ) -> Result<(Decision, String), Failure> {
     let checkpoint = newest_life(store, topic, partition).await?;
-    let decision = resolve(&checkpoint, wish).map_err(|why| {
+    let decision = resolve(&checkpoint, wish, now().business_day()).map_err(|why| {
         Failure::new(Exit::DataErr, format!("{}: {why}; nothing was decided", checkpoint.id))
     })?;
     let decided_at = now();
@@ -77,16 +77,20 @@ pub(crate) async fn newest_life(
 }
 
 /// What a wish means for a shard that stands like this.
-fn resolve(checkpoint: &Checkpoint, wish: Wish) -> Result<Decision, String> {
+fn resolve(checkpoint: &Checkpoint, wish: Wish, today: BusinessDay) -> Result<Decision, String> {
+    if let Wish::ReleaseDay(through) = wish {
+        if through > today {
+            return Err(format!(
+                "{through} has not come yet; a release cannot be taken back, so it is about days \
+                 that are over or today"
+            ));
+        }
+        return Ok(Decision::ReleaseDay { through });
+    }
     let (reason, lost) = match checkpoint.phase {
         Phase::Stalled { reason, lost } => (reason, lost),
         Phase::Closed => return Err("it was restarted already".to_owned()),
-        Phase::Running => {
-            return match wish {
-                Wish::ReleaseDay(through) => Ok(Decision::ReleaseDay { through }),
-                _ => Err("it is not stalled".to_owned()),
-            };
-        }
+        Phase::Running => return Err("it is not stalled".to_owned()),
     };
     let next_offset = checkpoint.state.ledger.next.get();
     let restart = |from| Decision::Restart { from, next_offset, stalled_by: reason };
@@ -131,7 +135,7 @@ mod tests {
         let state = ShardState::new(Contract::Parcel, NextOffset::new(5), RulesId::of(b""));
         let mut checkpoint = Standing::new(ShardId::kafka("parcel.events", 0)).with(state);
         checkpoint.phase = phase;
-        match (resolve(&checkpoint, wish), expect) {
+        match (resolve(&checkpoint, wish, BusinessDay::from_days(9)), expect) {
             (Err(said), Err(expect)) => assert!(said.contains(expect), "{said}"),
             (found, expect) => assert_eq!(found, expect.map_err(str::to_owned)),
         }
@@ -158,5 +162,7 @@ mod tests {
         let release = || Ok(Decision::ReleaseDay { through });
         check(overrun, Wish::ReleaseDay(through), release());
         check(Phase::Running, Wish::ReleaseDay(through), release());
+        let tomorrow = Wish::ReleaseDay(through.plus_days(1));
+        check(overrun, tomorrow, Err("has not come yet"));
     }
 }

@@ -9,7 +9,7 @@ pub fn iso_weekday(day: BusinessDay) -> i32 {
 
 /// The first day of the Spring Festival in a year; `None` outside the years that are listed.
 ///
-/// Source: the dates in the project's domain notes, which are common knowledge of the calendar.
+/// Source: the Chinese calendar, GB/T 33661-2017; the dates are common knowledge.
 pub fn spring_festival(year: i32) -> Option<BusinessDay> {
     let (month, day) = match year {
         2019 => (2, 5),
@@ -20,6 +20,10 @@ pub fn spring_festival(year: i32) -> Option<BusinessDay> {
         2024 => (2, 10),
         2025 => (1, 29),
         2026 => (2, 17),
+        2027 => (2, 6),
+        2028 => (1, 26),
+        2029 => (2, 13),
+        2030 => (2, 3),
         _ => return None,
     };
     BusinessDay::from_civil(year, month, day)
