@@ -1,5 +1,7 @@
 //! `postroad check`: what a configuration points at, asked without changing it.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +9,8 @@ use crate::config::{Config, Fault};
 use crate::error::chain;
 use crate::run::prepare::kafka_settings;
 use crate::source::kafka::KafkaQueries;
-use crate::store::Store;
 use crate::store::open::Location;
+use crate::store::{Owner, Store, StoreError};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -27,6 +29,7 @@ pub async fn check(config: &Config) -> Vec<Fault> {
     let allow_compacted = config.kafka.allow_compacted;
     let asked = tokio::task::spawn_blocking(move || {
         let mut faults = Vec::new();
+        let cluster_id = queries.cluster_id(TIMEOUT).ok();
         for topic in &topics {
             let name = std::slice::from_ref(&topic.name);
             match queries.partition_counts(name, TIMEOUT) {
@@ -43,10 +46,33 @@ pub async fn check(config: &Config) -> Vec<Fault> {
                 }
             }
         }
-        faults
+        (faults, cluster_id)
     });
-    faults.extend(asked.await.unwrap_or_default());
+    let (of_brokers, cluster_id) = asked.await.unwrap_or_default();
+    faults.extend(of_brokers);
+    if let Some(cluster_id) = cluster_id {
+        faults.extend(check_owner(config, cluster_id).await);
+    }
     faults
+}
+
+/// A store that is there already has to be this group's on this cluster.
+async fn check_owner(config: &Config, cluster_id: String) -> Option<Fault> {
+    let location = &config.store.location;
+    let asking = Owner { cluster_id, group: config.kafka.group.clone() };
+    let owned = async {
+        let Some(store) = Store::open_existing(location).await? else { return Ok(()) };
+        store.owner().await?.map_or(Ok(()), |owner| owner.check(&asking))
+    };
+    let error: StoreError = owned.await.err()?;
+    Some(fault("store.url", &location.to_string(), chain(&error)))
+}
+
+/// Whether a file can be made in a folder, which is tried: what the folder says of itself is not
+/// about whoever asks. Nothing of it stays.
+fn can_be_written(folder: &Path) -> bool {
+    let trial = folder.join(format!(".postroad-check-{:032x}", rand::random::<u128>()));
+    File::create_new(&trial).and_then(|_| std::fs::remove_file(&trial)).is_ok()
 }
 
 /// A folder has to be there or to be creatable; it is not made here. A bucket has to keep its
@@ -56,11 +82,12 @@ async fn check_store(location: &Location) -> Vec<Fault> {
     match location {
         Location::Folder(root) => {
             let existing = root.ancestors().find(|path| path.exists());
-            let writable = existing.is_some_and(|path| {
-                path.metadata().is_ok_and(|found| found.is_dir() && !found.permissions().readonly())
-            });
             let remedy = "is no folder that can be written to; make it, or name another";
-            if writable { Vec::new() } else { vec![fault("store.url", &name, remedy.to_owned())] }
+            if existing.is_some_and(can_be_written) {
+                Vec::new()
+            } else {
+                vec![fault("store.url", &name, remedy.to_owned())]
+            }
         }
         Location::Bucket(_) => {
             let examined = async {
@@ -74,9 +101,20 @@ async fn check_store(location: &Location) -> Vec<Fault> {
     }
 }
 
-/// What a topic's settings mean for exactness. Settings that cannot be asked for are no fault.
+/// What a topic's settings mean for exactness. Settings that cannot be asked for are no fault, but
+/// said.
 fn check_topic(queries: &KafkaQueries, topic: &str, allow_compacted: bool) -> Vec<Fault> {
-    let Ok(settings) = queries.topic_configs(topic, TIMEOUT) else { return Vec::new() };
+    let settings = match queries.topic_configs(topic, TIMEOUT) {
+        Ok(settings) => settings,
+        Err(error) => {
+            let error = chain(&error);
+            eprintln!(
+                "postroad: warning: whether the topic `{topic}` is compacted, and bounds \
+                 timestamps, could not be asked: {error}"
+            );
+            return Vec::new();
+        }
+    };
     let mut faults = Vec::new();
     let compacted = settings.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"));
     if compacted && !allow_compacted {

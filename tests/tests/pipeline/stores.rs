@@ -1,10 +1,12 @@
 //! Stores that fail, and stores that belong to somebody else.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use postroad_tests::logs::random_log;
 use postroad_tests::mock::{Mock, PATIENCE, Site};
+use postroad_tests::process::postroad_binary;
 use postroad_tests::wait::{holds_within, wait_until};
 
 use super::{FINANCE, PARCELS, judged, lines_with, metrics, stop, wait_ready};
@@ -85,6 +87,13 @@ fn a_store_is_one_groups_on_one_cluster() {
         for part in ["belongs to group `first`", group, "store.url"] {
             assert!(complaints[0].contains(part), "{}", complaints[0]);
         }
+        // And whoever asks beforehand is told.
+        let config = site.config().display().to_string();
+        let check =
+            Command::new(postroad_binary()).args(["check", "-c", &config]).output().unwrap();
+        let told = String::from_utf8_lossy(&check.stderr);
+        assert_eq!(check.status.code(), Some(78), "{told}");
+        assert!(told.contains("belongs to group `first`"), "{told}");
     }
     // The rightful owner is not disturbed, and both topics of a store need not be there.
     let text = postroad_tests::mock::config(
