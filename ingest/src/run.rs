@@ -319,12 +319,13 @@ impl Instance {
                 metrics.count_checkpoint("committed");
                 metrics.checkpoint_last_success.set(now().as_seconds_f64());
             }
-            // By what was put in its place meanwhile, by this instance or by whoever owns it now.
-            Event::Fenced(_) if !awaited => {}
             Event::Fenced(by) => {
                 metrics.count_checkpoint("fenced");
-                metrics.fenced.inc();
-                warn!(shard = %tp, reason = %by, "fenced: another instance owns the shard");
+                // Else the shard was given up before: what was refused came too late to matter.
+                if awaited {
+                    metrics.fenced.inc();
+                    warn!(shard = %tp, reason = %by, "fenced: another instance owns the shard");
+                }
             }
             Event::Unconfirmed { .. } => metrics.count_checkpoint("unconfirmed"),
             Event::Recreated => {

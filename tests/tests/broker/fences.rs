@@ -56,11 +56,13 @@ fn a_put_that_comes_too_late_is_fenced_and_changes_nothing() {
         other.process.signal(Signal::Stop);
         sleeper.process.signal(Signal::Cont);
         timed(&format!("late: {name}, fenced"), || {
-            wait_until(SOON, "the sleeper is fenced", || {
-                sleeper.sum("postroad_fenced_total", &[]) > 0.5
+            wait_until(SOON, "the sleeper's put is refused", || {
+                sleeper.sum("postroad_checkpoints_total", &[("outcome", "fenced")]) > 0.5
             });
         });
-        assert_eq!(lines_with(&sleeper.log(), "fenced: another instance owns the shard"), 1);
+        // It may have heard of its revocation first: then there is no shard that it could lose.
+        let lost = "fenced: another instance owns the shard";
+        assert!(lines_with(&sleeper.log(), lost) <= 1, "{}", sleeper.log());
         let oldest = bed.chain(&topic, 0).first().copied();
         assert!(oldest == Some(place) || !is_collected, "the late put landed: {oldest:?}");
         other.process.signal(Signal::Cont);
