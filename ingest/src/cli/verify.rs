@@ -16,7 +16,8 @@ use crate::verify::{VerifyOptions, verify};
 /// What retention has deleted cannot be read again: the fold then begins with the oldest checkpoint
 /// from which the log still goes on, and what was not read is named.
 ///
-/// Exit code: 0 when all agrees, 1 on a difference; 66 where there is no store, 69 where no broker
+/// Exit code: 0 when all agrees, 1 on a difference; 66 where there is no store or nothing of its log
+/// can be read again, 69 where no broker
 /// answers, 78 for a faulty configuration.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
@@ -37,6 +38,9 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), Failure> {
     })?;
     if report.differences().next().is_some() {
         return Err(Failure::new(Exit::Difference, report.verdict()));
+    }
+    if report.is_empty() {
+        return Err(Failure::new(Exit::NoInput, report.verdict()));
     }
     Ok(())
 }

@@ -102,7 +102,7 @@ pub(crate) fn fields(object: Value) -> Map<String, Value> {
 }
 
 /// A value in a table: names and numbers as they are, parts of lists side by side.
-fn cell(value: &Value) -> String {
+pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -153,7 +153,7 @@ fn readable(name: &str, value: &Value) -> Value {
 }
 
 /// RFC 3339 in UTC, with microseconds where there are any.
-pub(super) fn instant(at: Option<Timestamp>) -> Value {
+pub(crate) fn instant(at: Option<Timestamp>) -> Value {
     let Some(at) = at else { return Value::Null };
     let micros = at.as_micros().rem_euclid(1_000_000);
     let text = at.to_string();

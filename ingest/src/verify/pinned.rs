@@ -54,7 +54,10 @@ pub(super) async fn pin(
     let deadline = Instant::now() + patience;
     let mut known: BTreeMap<String, Bytes> = BTreeMap::new();
     loop {
-        let Some(number) = publishes(store).await?.pop() else { return Ok((None, None)) };
+        let Some(number) = publishes(store).await?.pop() else {
+            differences.extend(unpublished(table_files(store).await?.len()));
+            return Ok((None, None));
+        };
         let manifest = match read(store, number).await? {
             Read::Whole(manifest) => manifest,
             Read::Gone => continue,
@@ -182,14 +185,30 @@ async fn look(
 
 /// Files below `tables/` that the manifest does not name: a reader's glob would count them.
 async fn strays(store: &Store, manifest: &Manifest) -> Result<Vec<String>, Failure> {
+    let keys = table_files(store).await?.into_iter();
+    Ok(keys.filter(|key| !manifest.files.contains_key(key)).collect())
+}
+
+/// The keys of all files below `tables/`.
+async fn table_files(store: &Store) -> Result<Vec<String>, Failure> {
     let tables = Path::from("tables");
     let listing = store.objects().list(Some(&tables));
     let listed: Vec<_> = listing
         .try_collect()
         .await
         .map_err(|error| store_failure(&failed("listing", &tables)(error)))?;
-    let keys = listed.into_iter().map(|object| object.location.to_string());
-    Ok(keys.filter(|key| !manifest.files.contains_key(key)).collect())
+    Ok(listed.into_iter().map(|object| object.location.to_string()).collect())
+}
+
+/// Files of tables that no publish names: a manifest is always made before its files.
+fn unpublished(files: usize) -> Option<Difference> {
+    (files > 0).then(|| Difference {
+        place: "manifest".to_owned(),
+        key: "publishes/".to_owned(),
+        column: "object".to_owned(),
+        found: format!("gone, and tables/ holds files ({files})"),
+        expected: "whole".to_owned(),
+    })
 }
 
 /// The table that a file belongs to: the folder below `tables/`; or that it is of the history.

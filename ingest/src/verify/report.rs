@@ -45,6 +45,11 @@ impl Report {
         self.shards.iter().flat_map(|shard| &shard.differences).chain(&self.tables.differences)
     }
 
+    /// Whether nothing of any shard could be read again.
+    pub fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.proven.is_none())
+    }
+
     /// One line, for whoever reads no other.
     pub fn verdict(&self) -> String {
         let publish = match self.publish {
@@ -54,6 +59,9 @@ impl Report {
         let (differences, unread) = (self.differences().count(), self.unread());
         match (differences, unread) {
             (1.., _) => format!("{publish} differs: {}", count(differences, "difference")),
+            _ if self.is_empty() => {
+                format!("{publish} was not proved: nothing of its log could be read again")
+            }
             (0, 0) => {
                 format!("{publish} agrees with the log, which was read again from its beginning")
             }

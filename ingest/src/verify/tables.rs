@@ -4,17 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 use postroad_schemas::tables::Table;
+use postroad_schemas::units::Timestamp;
 use serde_json::Value;
 
 use super::compare::{Difference, Differences, compare_cells, sides};
 use super::pinned::{Pinned, table_of};
 use crate::checkpoint::ShardId;
+use crate::inspect::grid::{cell, instant};
 use crate::publish::draft::{Draft, DraftInput, Loaded, draft, merge, month_of};
 use crate::publish::manifest::{HISTORY_SINCE, Manifest};
 use crate::publish::parquet_file::{decode, decode_untrusted};
@@ -279,8 +281,11 @@ fn compare_batches(table: &str, found: &RecordBatch, expected: &RecordBatch) -> 
         let (found_rows, expected_rows) = (rows(found_rows), rows(expected_rows));
         for (found_row, expected_row) in found_rows.iter().zip(&expected_rows) {
             for column in &columns {
+                if found.value(column, *found_row) == expected.value(column, *expected_row) {
+                    continue;
+                }
                 let values = (found.text(column, *found_row), expected.text(column, *expected_row));
-                if values.0 != values.1 && *column == "payload" {
+                if *column == "payload" || values.0 == values.1 {
                     differences.check(key, column, "another value", "the record's");
                 } else {
                     differences.check(key, column, values.0, values.1);
@@ -317,7 +322,12 @@ impl<'a> Rows<'a> {
         rows
     }
 
-    /// A value as text, to be compared. A payload's is never shown.
+    /// A value, to be compared.
+    fn value(&self, column: &str, row: usize) -> Option<ArrayRef> {
+        self.batch.column_by_name(column).map(|column| column.slice(row, 1))
+    }
+
+    /// A value as text, for keys and for people. A payload's is never shown.
     fn text(&self, column: &str, row: usize) -> String {
         let Some(column) = self.batch.column_by_name(column) else { return "none".to_owned() };
         if column.is_null(row) {
@@ -325,6 +335,11 @@ impl<'a> Rows<'a> {
         }
         if *column.data_type() == DataType::Binary {
             return format!("{:?}", column.as_binary::<i32>().value(row));
+        }
+        // Arrow's own formatter knows no zones without a database of them.
+        if let Some(instants) = column.as_primitive_opt::<TimestampMicrosecondType>() {
+            let at = Timestamp::from_micros(instants.value(row));
+            return cell(&instant(Some(at)));
         }
         let options = FormatOptions::default();
         match ArrayFormatter::try_new(column.as_ref(), &options) {

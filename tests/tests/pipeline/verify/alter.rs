@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::Int64Type;
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use bytes::Bytes;
 use postroad_aggregate::shard::ShardState;
 use postroad_ingest::checkpoint::envelope::{Envelope, Seq};
@@ -171,6 +173,15 @@ pub(super) fn add_one(batch: &RecordBatch, name: &str) -> RecordBatch {
     with_column(batch, name, Arc::new(Int64Array::from(values)))
 }
 
+/// Moves the first instant of a column by a microsecond.
+fn later(batch: &RecordBatch, name: &str) -> RecordBatch {
+    let column = batch.column_by_name(name).unwrap().as_primitive::<TimestampMicrosecondType>();
+    let mut values: Vec<_> = column.iter().collect();
+    values[0] = values[0].map(|at| at + 1);
+    let column = TimestampMicrosecondArray::from(values).with_timezone("UTC");
+    with_column(batch, name, Arc::new(column))
+}
+
 /// Replaces the first text of a column.
 fn replace(batch: &RecordBatch, name: &str, text: &str) -> RecordBatch {
     let column = batch.column_by_name(name).unwrap().as_string::<i32>();
@@ -228,6 +239,12 @@ fn tables(check: Check<'_>) {
     check(
         &|store| store.rewrite("ledger", digest, true),
         &[&["ledger kafka finance.transactions 0 0: digest is 0, expected "]],
+    );
+    // An instant.
+    let watermark = |batch: &RecordBatch| later(batch, "watermark");
+    check(
+        &|store| store.rewrite("ledger", watermark, true),
+        &[&["ledger kafka finance.transactions 0 0: watermark is 2021-", ", expected 2021-"]],
     );
     // A row less.
     check(
@@ -313,6 +330,11 @@ fn checkpoints(check: Check<'_>) {
 }
 
 fn manifests(check: Check<'_>) {
+    // Nothing says any more what the tables ought to hold.
+    check(
+        &|store| fs::remove_dir_all(store.root().join("publishes")).unwrap(),
+        &[&["manifest publishes/: object is gone, and tables/ holds files"]],
+    );
     check(
         &|store| {
             let key = store.key(&store.file("daily_rollups"));
