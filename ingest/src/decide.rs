@@ -104,6 +104,16 @@ fn resolve(checkpoint: &Checkpoint, wish: Wish, today: BusinessDay) -> Result<De
                 reason.as_str()
             )),
         },
+        Wish::Restart(_)
+            if matches!(reason, StallReason::OtherContract | StallReason::Unreadable) =>
+        {
+            Err(format!(
+                "it is stalled because of {}, which is not the log's fault: correct the \
+                 configuration, or restore the store; a restart would read the same log again and \
+                 count it twice",
+                reason.as_str()
+            ))
+        }
         Wish::Restart(Some(from)) => Ok(restart(from)),
         // Nothing of a topic that was made anew has been read; of one that is gone nothing is left.
         Wish::Restart(None)
@@ -155,6 +165,10 @@ mod tests {
         check(truncated, Wish::Restart(None), Err("--from"));
         let four = RestartFrom::Offset(4);
         check(truncated, Wish::Restart(Some(four)), restart(four, StallReason::Truncated));
+        for reason in [StallReason::OtherContract, StallReason::Unreadable] {
+            let ours = Phase::Stalled { reason, lost: None };
+            check(ours, Wish::Restart(Some(four)), Err("count it twice"));
+        }
         check(Phase::Running, Wish::AcceptLoss, Err("not stalled"));
         check(Phase::Running, Wish::Restart(None), Err("not stalled"));
         check(Phase::Closed, Wish::AcceptLoss, Err("restarted already"));

@@ -350,7 +350,10 @@ impl ClaimContext {
                 starts.get(&id.partition).map_or(low, |start| NextOffset::new(*start))
             }
         };
-        let state = ShardState::new(contract, first.min(high), self.rules.0);
+        // An offset that an operator named is not bent: beyond the log's end the shard is truncated.
+        let first =
+            if matches!(begins, Some(RestartFrom::Offset(_))) { first } else { first.min(high) };
+        let state = ShardState::new(contract, first, self.rules.0);
         Ok(Standing::new(id.clone()).with(state))
     }
 }
