@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Fault};
-use crate::error::chain;
+use crate::error::{chain, complain};
 use crate::run::prepare::kafka_settings;
 use crate::source::kafka::KafkaQueries;
 use crate::store::open::Location;
@@ -108,10 +108,10 @@ fn check_topic(queries: &KafkaQueries, topic: &str, allow_compacted: bool) -> Ve
         Ok(settings) => settings,
         Err(error) => {
             let error = chain(&error);
-            eprintln!(
-                "postroad: warning: whether the topic `{topic}` is compacted, and bounds \
-                 timestamps, could not be asked: {error}"
-            );
+            complain(&format!(
+                "warning: whether the topic `{topic}` is compacted, and bounds timestamps, could \
+                 not be asked: {error}"
+            ));
             return Vec::new();
         }
     };
@@ -123,7 +123,7 @@ fn check_topic(queries: &KafkaQueries, topic: &str, allow_compacted: bool) -> Ve
         faults.push(fault("kafka.topics", topic, remedy.to_owned()));
     }
     if let Some(warning) = timestamp_warning(&settings) {
-        eprintln!("postroad: warning: the topic `{topic}` {warning}");
+        complain(&format!("warning: the topic `{topic}` {warning}"));
     }
     faults
 }

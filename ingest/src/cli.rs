@@ -23,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 use crate::backfill::{BackfillOptions, Summary, backfill};
 use crate::config::{Config, DeadLettersConfig, Fault, load_codebook};
 use crate::demo::{DemoOptions, demo};
-use crate::error::{Exit, Failure, is_guarded};
+use crate::error::{Exit, Failure, complain, is_guarded};
 use crate::publish::PublishSettings;
 use crate::run::{Shown, run};
 use crate::simulate::{SimulateOptions, Sink, simulate};
@@ -215,7 +215,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("postroad: {failure}");
+            complain(&failure.to_string());
             ExitCode::from(failure.exit as u8)
         }
     }
@@ -265,8 +265,7 @@ async fn check(args: &CheckArgs) -> Result<(), Failure> {
             return Err(config_failure(&faults));
         }
     }
-    println!("{}: no fault found", args.config.config.display());
-    Ok(())
+    print(&format!("{}: no fault found\n", args.config.config.display()))
 }
 
 /// Where `--store` points, reached as the cloud's own variables say.
@@ -315,8 +314,7 @@ async fn run_backfill(args: BackfillArgs) -> Result<(), Failure> {
     let store = Store::open(&location).map_err(failure)?;
     store.prepare(rand::random()).await.map_err(failure)?;
     let summary = backfill(&store, &options).await?;
-    print_summary(&summary, store.name());
-    Ok(())
+    print_summary(&summary, store.name())
 }
 
 fn backfill_options(
@@ -352,21 +350,23 @@ fn backfill_options(
     })
 }
 
-fn print_summary(summary: &Summary, store: &str) {
+fn print_summary(summary: &Summary, store: &str) -> Result<(), Failure> {
     let Summary { applied, duplicates, rejected, ignored, skipped, before_first, publish } =
         summary;
-    println!(
+    let mut text = format!(
         "{applied} applied, {duplicates} duplicates, {rejected} rejected, {ignored} ignored \
-         (tombstones), {skipped} accounted for before"
+         (tombstones), {skipped} accounted for before\n"
     );
     if *before_first > 0 {
-        println!("{before_first} NOT COUNTED: they lie before the first offset of their shard");
+        let lost = "NOT COUNTED: they lie before the first offset of their shard";
+        text.extend([before_first.to_string().as_str(), " ", lost, "\n"]);
     }
     let store = store.trim_end_matches('/');
-    match publish {
-        Some(number) => println!("publish {number} in {store}/tables"),
-        None => println!("nothing changed in {store}/tables"),
-    }
+    let outcome = match publish {
+        Some(number) => format!("publish {number} in {store}/tables\n"),
+        None => format!("nothing changed in {store}/tables\n"),
+    };
+    print(&[text, outcome].concat())
 }
 
 fn simulate_options(args: SimulateArgs) -> Result<SimulateOptions, Failure> {
@@ -427,7 +427,11 @@ fn start_logging(cli: &Cli) {
         _ => "info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written is dropped: a full disk of logs must not end the work.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     match cli.log_format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().init(),
@@ -443,7 +447,7 @@ fn end_on_panic() {
             return;
         }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        eprintln!("postroad: a defect at {place} ended the process; please report it");
+        complain(&format!("a defect at {place} ended the process; please report it"));
         std::process::exit(i32::from(Exit::Software as u8));
     }));
 }

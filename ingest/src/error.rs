@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What whoever meets an error should do.
@@ -98,6 +99,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     without_xml(&line).replace('\n', " ")
+}
+
+/// Tells whoever typed the command, on standard error. Where that cannot be written nobody is told:
+/// `eprintln!` would end the process.
+pub fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "postroad: {line}");
 }
 
 thread_local! {

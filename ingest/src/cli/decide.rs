@@ -101,6 +101,5 @@ pub(super) async fn run(args: DecideArgs) -> Result<(), Failure> {
             format!("days up to {through} may be complete without it")
         }
     };
-    println!("{topic}[{partition}]: {what}, once its owner adopts it ({key})");
-    Ok(())
+    super::print(&format!("{topic}[{partition}]: {what}, once its owner adopts it ({key})\n"))
 }
