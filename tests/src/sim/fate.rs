@@ -118,11 +118,13 @@ impl World<'_> {
         let (log, group, dice) =
             (self.around.log.clone(), self.around.group.clone(), self.dice.clone());
         let make_anew = move || {
-            log.recreate(topic, &dice);
-            for tp in log.partitions().iter().filter(|tp| &*tp.topic == topic) {
-                log.append(tp, dice.number(0..60), false);
+            // Where the world has come to rest meanwhile, it has been made anew already.
+            if log.recreate(topic, &dice) {
+                for tp in log.partitions().iter().filter(|tp| &*tp.topic == topic) {
+                    log.append(tp, dice.number(0..60), false);
+                }
+                group.rebalance(false);
             }
-            group.rebalance(false);
         };
         if self.dice.one_in(2) {
             // At once: whoever reads it may find nothing but other records where it goes on.

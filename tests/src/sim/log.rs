@@ -224,9 +224,12 @@ impl Log {
     }
 
     /// Makes a deleted topic anew, empty; leaves one alone that exists.
-    pub(super) fn recreate(&self, topic: &str, dice: &Dice) {
+    pub(super) fn recreate(&self, topic: &str, dice: &Dice) -> bool {
         let is_noticed = !self.0.tells_ids || dice.one_in(2);
-        if let Some(topic) = self.topics().get_mut(topic).filter(|topic| !topic.exists) {
+        let mut topics = self.topics();
+        let gone = topics.get_mut(topic).filter(|topic| !topic.exists);
+        let is_made = gone.is_some();
+        if let Some(topic) = gone {
             topic.id = dice.bits();
             topic.exists = true;
             for partition in &mut topic.partitions {
@@ -234,7 +237,9 @@ impl Log {
                 partition.move_low(0);
             }
         }
+        drop(topics);
         self.changed();
+        is_made
     }
 
     /// Gives a topic one more partition.
