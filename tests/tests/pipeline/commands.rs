@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use postroad_tests::mock::{Mock, Site, data_files};
 use postroad_tests::process::{free_port, postroad_binary};
@@ -162,4 +162,17 @@ fn what_is_no_command_is_a_usage_error() {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(output.stderr.is_empty() && !output.stdout.is_empty());
     }
+}
+
+/// A full disk of logs ends nothing: neither a line of the log nor a complaint has to be written.
+#[test]
+fn a_line_that_cannot_be_written_changes_no_exit_code() {
+    let code = |arguments: &[&str]| {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(postroad_binary());
+        command.args(arguments).stdout(Stdio::null()).stderr(full);
+        command.status().unwrap().code()
+    };
+    assert_eq!(code(&["simulate", "--events", "20", "--seed", "1"]), Some(0));
+    assert_eq!(code(&["check", "-c", "no-such-file.toml"]), Some(78));
 }
