@@ -45,6 +45,10 @@ closed_names! {
         DailyAverage = "daily_average",
         /// 两年平均: √((1 + g₁)(1 + g₂)) − 1 over this year's growth and last year's.
         TwoYear = "two_year",
+        /// 春节同比: the days of the year before that are as far from its Spring Festival.
+        Festival = "festival",
+        /// 旺季系数: the period's daily average against that of the year to date.
+        Peak = "peak",
         /// Growth of the economy.
         Local = "local",
         /// Growth of the industry; for the balance share, the share at the year's start.
@@ -96,12 +100,19 @@ pub struct Settings {
     pub red_below: Percent,
     /// Days after its period's end at which a benchmark is stale.
     pub stale_after_days: i32,
+    /// The first day of which the log has everything; unless given, the first of January of the year
+    /// in which it has anything.
+    pub data_from: Option<BusinessDay>,
 }
 
 impl Default for Settings {
     /// DOMAIN's defaults; a benchmark is stale after two quarters and a month to publish the second.
     fn default() -> Self {
-        Self { red_below: Percent::from_millionths(-2 * Percent::SCALE), stale_after_days: 215 }
+        Self {
+            red_below: Percent::from_millionths(-2 * Percent::SCALE),
+            stale_after_days: 215,
+            data_from: None,
+        }
     }
 }
 
@@ -140,6 +151,9 @@ pub struct Indicator {
     pub source: Option<String>,
     /// Place among the province's prefectures by `own`, the highest first: 1, 2, 2, 4.
     pub rank: Option<u32>,
+    /// Places gained since the end of the month before, in year-on-year growth: below 0 where they were
+    /// lost.
+    pub rank_change: Option<i32>,
 }
 
 /// What indicators are made of.
@@ -171,6 +185,6 @@ pub fn evaluate<'m>(
             commensurate::rows(input, &book, unit, scope, &mut rows);
         }
     }
-    rank::rank(input, &mut rows);
+    rank::rank(input, &book, &mut rows);
     rows
 }

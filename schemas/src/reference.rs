@@ -66,6 +66,11 @@ closed_names! {
         DeliveredRate = "delivered_rate",
         /// 及时率: per cent of first attempts that were delivered in time.
         OnTimeRate = "on_time_rate",
+        /// 收入结构: per cent of the total revenue that a line or product makes.
+        Structure = "structure",
+        /// 集中度: the Herfindahl–Hirschman index of a province's revenue over its prefectures, in per
+        /// cent: 100 where one has it all, 100 ÷ n where n have as much each.
+        Concentration = "concentration",
     }
 }
 
@@ -137,12 +142,14 @@ pub struct Benchmark {
     pub period_start: BusinessDay,
     /// The last day of its period, inclusive.
     pub period_end: BusinessDay,
-    /// Growth against the year before.
-    pub growth: Percent,
+    /// Growth against the year before; of the balance share the share itself.
+    pub percent: Percent,
+    /// How much it counts in a mean with its like, as peers do. At least 1.
+    pub weight: i64,
     /// How it was reckoned: current or comparable prices, say.
     pub basis: String,
-    /// When it was published. Of several for one period the newest holds.
-    pub published_at: BusinessDay,
+    /// When it was published, if that is known. Of several for one period the newest holds.
+    pub published_at: Option<BusinessDay>,
     /// Who published it; `synthetic` where nobody did.
     pub source: String,
 }
@@ -218,7 +225,7 @@ pub struct Reference {
 }
 
 /// The files of a set that are there, as text.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReferenceFiles<'a> {
     /// `benchmarks.csv`
     pub benchmarks: Option<&'a str>,
@@ -230,6 +237,28 @@ pub struct ReferenceFiles<'a> {
     pub balances: Option<&'a str>,
     /// `baselines.csv`
     pub baselines: Option<&'a str>,
+}
+
+impl<'a> ReferenceFiles<'a> {
+    /// The names of the files.
+    pub const NAMES: [&'static str; 5] =
+        ["benchmarks.csv", "plans.csv", "plan_curves.csv", "balances.csv", "baselines.csv"];
+
+    /// The files of a set by their names, which are those of [`Self::NAMES`].
+    pub fn by_name(text: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let [benchmarks, plans, plan_curves, balances, baselines] = Self::NAMES.map(text);
+        Self { benchmarks, plans, plan_curves, balances, baselines }
+    }
+
+    /// The built-in set of Liaoning: the figures that authorities have published, and beside them
+    /// some that nobody has, whose `source` is `synthetic`.
+    pub const LIAONING: ReferenceFiles<'static> = ReferenceFiles {
+        benchmarks: Some(include_str!("../data/benchmarks.csv")),
+        plans: Some(include_str!("../data/plans.csv")),
+        plan_curves: Some(include_str!("../data/plan_curves.csv")),
+        balances: Some(include_str!("../data/balances.csv")),
+        baselines: None,
+    };
 }
 
 impl Reference {

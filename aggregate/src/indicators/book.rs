@@ -10,7 +10,7 @@ use postroad_schemas::codebook::{Line, PrefectureCode, Product};
 use postroad_schemas::units::BusinessDay;
 
 use super::period::{Period, Range};
-use super::{Input, commensurate};
+use super::{Input, commensurate, rank};
 use crate::event::CellKey;
 use crate::measures::Measures;
 
@@ -109,8 +109,10 @@ const SCOPES: usize = 1 + Line::ALL.len() + Product::ALL.len();
 #[derive(Debug)]
 pub struct Book {
     as_of: BusinessDay,
-    /// The first day of which anything is known; `None` where nothing is.
+    /// The first day of which all is known; `None` where nothing is.
     known_from: Option<BusinessDay>,
+    /// The prefectures of each province.
+    members: BTreeMap<PrefectureCode, Vec<PrefectureCode>>,
     ranges: Vec<Range>,
     /// The position of each unit, provinces first, in the order of the codes.
     units: BTreeMap<Unit, usize>,
@@ -146,6 +148,9 @@ impl Book {
                 book.add(&mut page, CellKey { day, prefecture, product }, figures);
             }
         }
+        // A year in which the log has anything counts as known from its first day, unless the settings
+        // say better.
+        let own_from = input.settings.data_from.or(own_from.map(BusinessDay::year_start));
         book.known_from = own_from.into_iter().chain(baselines_from).min();
         book.add_up_lines();
         book.add_up_provinces(input);
@@ -160,16 +165,24 @@ impl Book {
             let before = period.year_before(own);
             ranges.extend([own, before, period.year_before(before)]);
             ranges.extend(period.preceding(own));
+            ranges.extend(period.festival_before(own));
+            if let Some(earlier) = period.range(rank::earlier(input.as_of)) {
+                ranges.extend([earlier, period.year_before(earlier)]);
+            }
         }
         ranges.extend(commensurate::ranges(input));
         let of_province = |(prefecture, province): (&PrefectureCode, &PrefectureCode)| {
             [Unit::Prefecture(*prefecture), Unit::Province(*province)]
         };
+        let mut members: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (prefecture, province) in input.provinces {
+            members.entry(*province).or_default().push(*prefecture);
+        }
         let units: BTreeSet<Unit> = input.provinces.iter().flat_map(of_province).collect();
         let units: BTreeMap<Unit, usize> = units.into_iter().zip(0..).collect();
         let ranges: Vec<Range> = ranges.into_iter().collect();
         let sums = vec![Figures::default(); units.len() * SCOPES * ranges.len()];
-        Self { as_of: input.as_of, known_from: None, ranges, units, sums }
+        Self { as_of: input.as_of, known_from: None, members, ranges, units, sums }
     }
 
     fn add(&mut self, page: &mut Page, key: CellKey, figures: Figures) {
@@ -230,6 +243,11 @@ impl Book {
     /// Every unit, provinces first, in the order of the codes.
     pub fn units(&self) -> impl Iterator<Item = Unit> {
         self.units.keys().copied()
+    }
+
+    /// The prefectures of a province, in the order of the codes.
+    pub fn members(&self, province: PrefectureCode) -> &[PrefectureCode] {
+        self.members.get(&province).map_or(&[], Vec::as_slice)
     }
 
     /// Whether data reach back to the beginning of a range.

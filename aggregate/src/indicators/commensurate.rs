@@ -9,6 +9,8 @@
 //!
 //! Growth is held against a benchmark over the benchmark's own period, so that like is held against like.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use postroad_schemas::codebook::{Line, PrefectureCode, Product};
 use postroad_schemas::reference::{Benchmark, CurveKey, Level, Measure, Percent, Plan, Versus};
 use postroad_schemas::units::BusinessDay;
@@ -93,14 +95,10 @@ fn grown(input: &Input<'_>, book: &Book, of: (Unit, Scope, Measure), versus: Ver
     let newest = newest(input, of, versus);
     let days = newest.as_ref().map_or_else(
         |_| Period::Ytd.range(input.as_of).expect("every day has a year to date"),
-        |benchmark| range_of(benchmark),
+        |(days, _)| *days,
     );
     let growth = Growth::between(book, of, days, Period::Ytd.year_before(days));
-    let held = newest.map(|benchmark| Held {
-        benchmark: exact(benchmark.growth),
-        level: Some(benchmark.level),
-        source: benchmark.source.clone(),
-    });
+    let held = newest.map(|(_, held)| held);
     let comparison = match versus {
         Versus::Local => Comparison::Local,
         Versus::Industry => Comparison::Industry,
@@ -112,12 +110,12 @@ fn grown(input: &Input<'_>, book: &Book, of: (Unit, Scope, Measure), versus: Ver
 }
 
 /// The benchmark of the newest period that is over: of the finest level that has any, of the word that
-/// was published last.
-fn newest<'r>(
-    input: &Input<'r>,
+/// was published last. Of several places, as peers are, it is the weighted mean.
+fn newest(
+    input: &Input<'_>,
     (unit, scope, measure): (Unit, Scope, Measure),
     versus: Versus,
-) -> Result<&'r Benchmark, Why> {
+) -> Result<(Range, Held), Why> {
     let fits = |benchmark: &&Benchmark| {
         benchmark.versus == versus
             && benchmark.measure == measure
@@ -126,14 +124,49 @@ fn newest<'r>(
             && (benchmark.line.is_some() || versus == Versus::Local || scope == Scope::Total)
             && is_of(input, benchmark, unit, versus)
     };
-    let candidates = || input.reference.benchmarks.iter().filter(fits);
-    let level = candidates().map(|benchmark| benchmark.level).min().ok_or(Why::BenchmarkMissing)?;
-    let newest = candidates()
-        .filter(|benchmark| benchmark.level == level)
-        .max_by_key(|benchmark| (benchmark.period_end, benchmark.published_at))
-        .ok_or(Why::BenchmarkMissing)?;
-    let is_stale = input.as_of.days() - newest.period_end.days() > input.settings.stale_after_days;
-    if is_stale { Err(Why::BenchmarkStale) } else { Ok(newest) }
+    let candidates: Vec<&Benchmark> = input.reference.benchmarks.iter().filter(fits).collect();
+    let level = candidates.iter().map(|benchmark| benchmark.level).min();
+    let level = level.ok_or(Why::BenchmarkMissing)?;
+    let of_level = candidates.into_iter().filter(|benchmark| benchmark.level == level);
+    let of_level: Vec<&Benchmark> = of_level.collect();
+    // Of two that end together the longer one counts: the year to date, not its last quarter.
+    let newness = |range: &Range| (range.last, -range.first.days());
+    let days = of_level.iter().map(|benchmark| range_of(benchmark)).max_by_key(newness);
+    let days = days.ok_or(Why::BenchmarkMissing)?;
+    if is_stale(input, days, measure) {
+        return Err(Why::BenchmarkStale);
+    }
+    let mut words: BTreeMap<Option<PrefectureCode>, &Benchmark> = BTreeMap::new();
+    for benchmark in of_level.into_iter().filter(|benchmark| range_of(benchmark) == days) {
+        let word = words.entry(benchmark.code).or_insert(benchmark);
+        if word.published_at <= benchmark.published_at {
+            *word = benchmark;
+        }
+    }
+    Ok((days, mean(words.into_values(), level)))
+}
+
+/// Whether a period ended too long ago. A share is held against that at the year's start.
+fn is_stale(input: &Input<'_>, days: Range, measure: Measure) -> bool {
+    if measure == Measure::Share {
+        return days.last < input.as_of.year_start().plus_days(-1);
+    }
+    input.as_of.days() - days.last.days() > input.settings.stale_after_days
+}
+
+/// The mean of benchmarks by their weights; of one, itself.
+fn mean<'r>(benchmarks: impl Iterator<Item = &'r Benchmark>, level: Level) -> Held {
+    let (mut sum, mut weights, mut sources) = (0_i128, 0_i128, BTreeSet::new());
+    for benchmark in benchmarks {
+        sum += i128::from(benchmark.percent.millionths()) * i128::from(benchmark.weight);
+        weights += i128::from(benchmark.weight);
+        sources.insert(benchmark.source.as_str());
+    }
+    Held {
+        benchmark: Exact::new_raw(sum, weights.max(1) * i128::from(Percent::SCALE)),
+        level: Some(level),
+        source: sources.into_iter().collect::<Vec<_>>().join("; "),
+    }
 }
 
 /// Whether a benchmark is about a unit. An economy's growth is of the very place; an industry's may be
@@ -145,6 +178,10 @@ fn is_of(input: &Input<'_>, benchmark: &Benchmark, unit: Unit, versus: Versus) -
     };
     match benchmark.level {
         Level::Prefecture => prefecture.is_some() && benchmark.code == prefecture,
+        // Peers are other provinces, whosever prefecture it is.
+        Level::Province if versus == Versus::Peer => {
+            province.is_some() && benchmark.code != province
+        }
         Level::Province => {
             let is_own = prefecture.is_none() || versus != Versus::Local;
             is_own && benchmark.code == province
@@ -160,10 +197,7 @@ fn balance_share(input: &Input<'_>, book: &Book, unit: Unit) -> Indicator {
     let year_end = days.first.plus_days(-1);
     let codes: Vec<PrefectureCode> = match unit {
         Unit::Prefecture(code) => vec![code],
-        Unit::Province(province) => {
-            let own = input.provinces.iter().filter(|(_, of)| **of == province);
-            own.map(|(code, _)| *code).collect()
-        }
+        Unit::Province(province) => book.members(province).to_vec(),
     };
     let mut start = Some((0, 0));
     let mut now = Some((0, 0));
@@ -185,13 +219,15 @@ fn balance_share(input: &Input<'_>, book: &Book, unit: Unit) -> Indicator {
         });
     }
     let percent = |parts: Option<(i128, i128)>| parts.and_then(|(own, market)| share(own, market));
-    let (value, base) = (percent(now), percent(start));
+    // The share at the year's start as it was published, else as the balances have it.
+    let reckoned = percent(start).ok_or(Why::BenchmarkMissing);
+    let reckoned = || {
+        let source = "balances.csv".to_owned();
+        reckoned.map(|benchmark| Held { benchmark, level: None, source })
+    };
+    let held = newest(input, of, Versus::Industry).map(|(_, held)| held).or_else(|_| reckoned());
+    let (value, base) = (percent(now), held.as_ref().map(|held| held.benchmark).ok());
     let growth = Growth { value, base, growth: value.ok_or(Why::BenchmarkMissing) };
-    let held = base.ok_or(Why::BenchmarkMissing).map(|benchmark| Held {
-        benchmark,
-        level: None,
-        source: "balances.csv".to_owned(),
-    });
     let row = Indicator::plain((of, Period::Ytd, days), Comparison::Industry, growth);
     row.against(held, input.settings)
 }

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 
 use num_traits::{CheckedAdd, ToPrimitive};
-use postroad_schemas::codebook::{Line, Product};
+use postroad_schemas::codebook::{Line, PrefectureCode, Product};
 use postroad_schemas::reference::{Measure, Percent};
 
-use super::book::{Book, Figures, Scope, Unit};
+use super::book::{Book, Scope, Unit};
 use super::period::{Period, Range};
 use super::{Comparison, Exact, Indicator, Why};
 
@@ -46,11 +46,7 @@ impl Growth {
         value: Range,
         base: Range,
     ) -> Self {
-        let figure = |range| {
-            figure(measure, scope, &book.sum(unit, scope, range), || {
-                book.sum(unit, Scope::Product(Product::Savings), range)
-            })
-        };
+        let figure = |range| figure(book, (unit, scope, measure), range);
         let mut growth = Self::of(measure, figure(value), figure(base));
         if !book.knows(base) {
             growth.base = None;
@@ -112,11 +108,11 @@ pub fn to_f64(exact: Exact) -> f64 {
 
 /// Whether a measure is a percentage itself.
 pub fn is_percent(measure: Measure) -> bool {
-    matches!(measure, Measure::Share | Measure::Mix | Measure::DeliveredRate | Measure::OnTimeRate)
+    !matches!(measure, Measure::Volume | Measure::Revenue | Measure::Balance | Measure::Yield)
 }
 
-/// The measures that a scope has, but for the balance share, which needs balances.
-fn measures(scope: Scope) -> impl Iterator<Item = Measure> {
+/// The measures that a unit's scope has, but for the balance share, which needs balances.
+pub(super) fn measures(unit: Unit, scope: Scope) -> impl Iterator<Item = Measure> {
     let is_parcel = scope.line() == Some(Line::Parcel);
     let has_balances = matches!(scope.line(), None | Some(Line::Finance));
     let is_finance = scope == Scope::Line(Line::Finance);
@@ -125,18 +121,21 @@ fn measures(scope: Scope) -> impl Iterator<Item = Measure> {
         Measure::Yield | Measure::DeliveredRate | Measure::OnTimeRate => is_parcel,
         Measure::Balance => has_balances,
         Measure::Mix => is_finance,
+        Measure::Structure => scope != Scope::Total,
+        Measure::Concentration => {
+            matches!(unit, Unit::Province(_)) && !matches!(scope, Scope::Product(_))
+        }
         Measure::Share => false,
     })
 }
 
-/// A measure of some days' figures; `None` where it would divide by nothing. `savings` are the same
-/// days' figures of the savings product.
-pub fn figure(
-    measure: Measure,
-    scope: Scope,
-    figures: &Figures,
-    savings: impl FnOnce() -> Figures,
+/// A measure of some days of a unit's business; `None` where it would divide by nothing.
+fn figure(
+    book: &Book,
+    (unit, scope, measure): (Unit, Scope, Measure),
+    range: Range,
 ) -> Option<Exact> {
+    let figures = book.sum(unit, scope, range);
     match measure {
         Measure::Volume => Some(figures.volume.into()),
         Measure::Revenue => Some(figures.revenue.into()),
@@ -144,13 +143,40 @@ pub fn figure(
         Measure::Yield => {
             (figures.volume > 0).then(|| Exact::new_raw(figures.revenue, figures.volume))
         }
-        Measure::Mix if scope == Scope::Line(Line::Finance) => {
-            share(figures.revenue - savings().revenue, figures.revenue)
+        Measure::Mix => {
+            let deposits = book.sum(unit, Scope::Product(Product::Savings), range).revenue;
+            share(figures.revenue - deposits, figures.revenue)
         }
-        Measure::Mix | Measure::Share => None,
         Measure::DeliveredRate => share(figures.delivered, figures.due),
         Measure::OnTimeRate => share(figures.on_time, figures.due),
+        Measure::Structure => share(figures.revenue, book.sum(unit, Scope::Total, range).revenue),
+        Measure::Concentration => concentration(book, unit, scope, range, figures.revenue),
+        Measure::Share => None,
     }
+}
+
+/// The Herfindahl–Hirschman index of a province's revenue, in per cent: the sum of the squares of its
+/// prefectures' shares. Rounded to a millionth of a per cent, since nothing is decided by it.
+fn concentration(
+    book: &Book,
+    unit: Unit,
+    scope: Scope,
+    range: Range,
+    whole: i128,
+) -> Option<Exact> {
+    let Unit::Province(province) = unit else { return None };
+    let revenue = |code: &PrefectureCode| book.sum(Unit::Prefecture(*code), scope, range).revenue;
+    let squares = book.members(province).iter().map(revenue).map(|own| own.checked_mul(own));
+    let squares = squares.sum::<Option<i128>>()?;
+    let index = share(squares, whole.checked_mul(whole)?)?;
+    rounded(to_f64(index)).map(exact)
+}
+
+/// The nearest millionth of a per cent; `None` where that is beyond measure.
+fn rounded(percent: f64) -> Option<Percent> {
+    let millionths = (percent * 1e6).round();
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be small")]
+    (millionths.abs() < 1e15).then(|| Percent::from_millionths(millionths as i64))
 }
 
 /// The comparisons of a unit's business with itself in other periods.
@@ -163,7 +189,7 @@ pub(super) fn rows(
 ) {
     let Some(days) = period.range(book.as_of()) else { return };
     let year_before = period.year_before(days);
-    for measure in measures(scope) {
+    for measure in measures(unit, scope) {
         let of = (unit, scope, measure);
         let yoy = Growth::between(book, of, days, year_before);
         // Nothing ever happened there: a row would say nothing, too.
@@ -178,11 +204,18 @@ pub(super) fn rows(
         if let Some(preceding) = period.preceding(days) {
             row(Comparison::Pop, Growth::between(book, of, days, preceding));
         }
+        if let Some(festival) = period.festival_before(days) {
+            row(Comparison::Festival, Growth::between(book, of, days, festival));
+        }
         if matches!(measure, Measure::Volume | Measure::Revenue) {
             row(Comparison::DailyAverage, daily_average(yoy, (days, year_before)));
             let before = period.year_before(year_before);
             let earlier = Growth::between(book, of, year_before, before);
             row(Comparison::TwoYear, two_year(yoy, earlier));
+        }
+        let is_short = matches!(period, Period::Day | Period::Days7 | Period::Days30 | Period::Mtd);
+        if is_short && measure == Measure::Volume && scope.line() == Some(Line::Parcel) {
+            row(Comparison::Peak, peak(book, of, days));
         }
     }
 }
@@ -197,18 +230,24 @@ fn daily_average(growth: Growth, (value, base): (Range, Range)) -> Growth {
     Growth { growth: growth.growth.and(averages.growth), ..averages }
 }
 
+/// How busy a period is: its daily average against that of the year to date, of which it is a part.
+fn peak(book: &Book, of: (Unit, Scope, Measure), days: Range) -> Growth {
+    let year = Period::Ytd.range(book.as_of()).expect("every day has a year to date");
+    let average = |range: Range| {
+        figure(book, of, range).map(|sum| Exact::new_raw(*sum.numer(), range.days().into()))
+    };
+    Growth::of(of.2, average(days), average(year))
+}
+
 /// √((1 + g₁)(1 + g₂)) − 1: the one figure that is no fraction. It is rounded to a millionth of a per
 /// cent, and nothing is decided by it.
 fn two_year(growth: Growth, earlier: Growth) -> Growth {
     let factor = |growth: Result<Exact, Why>| growth.map(|percent| 1.0 + to_f64(percent) / 100.0);
     let both = factor(growth.growth).and_then(|now| Ok(now * factor(earlier.growth)?));
     let average = both.and_then(|product| {
-        let millionths = (product.sqrt() - 1.0) * 100.0 * 1e6;
-        #[expect(clippy::cast_possible_truncation, reason = "checked to be small")]
-        let rounded = millionths.round() as i64;
-        (product > 0.0 && millionths.abs() < 1e15)
-            .then(|| exact(Percent::from_millionths(rounded)))
-            .ok_or(Why::BaseNotPositive)
+        let average = Some(product).filter(|product| *product > 0.0);
+        let average = average.and_then(|product| rounded((product.sqrt() - 1.0) * 100.0));
+        average.map(exact).ok_or(Why::BaseNotPositive)
     });
     Growth { growth: average, ..growth }
 }
@@ -237,6 +276,7 @@ impl Indicator {
             benchmark_level: None,
             source: None,
             rank: None,
+            rank_change: None,
         }
     }
 }

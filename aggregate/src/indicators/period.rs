@@ -1,5 +1,6 @@
 //! Periods, and which days of other years and months they are held against.
 
+use postroad_schemas::calendar::spring_festival;
 use postroad_schemas::closed_names;
 use postroad_schemas::units::BusinessDay;
 
@@ -24,6 +25,10 @@ closed_names! {
         Ytd = "ytd",
     }
 }
+
+/// How far from the Spring Festival the trade still feels it, in days: from the last weeks of work to
+/// the Lantern Festival and the way back to it.
+pub const FESTIVAL_SEASON_DAYS: i32 = 30;
 
 /// Days, both ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +85,20 @@ impl Period {
                 Range { first: of.first.year_before(), last }
             }
         }
+    }
+
+    /// The days of the year before that are as far from its Spring Festival: of the periods that slide,
+    /// within [`FESTIVAL_SEASON_DAYS`] of one. Of the others January and February together are held
+    /// against those of the year before by [`Self::year_before`], which has both festivals in it.
+    pub fn festival_before(self, of: Range) -> Option<Range> {
+        if !matches!(self, Self::Day | Self::Days7 | Self::Days30) {
+            return None;
+        }
+        let year = i32::try_from(of.last.civil().0).ok()?;
+        let (festival, before) = (spring_festival(year)?, spring_festival(year - 1)?);
+        let distance = of.last.days() - festival.days();
+        (distance.abs() <= FESTIVAL_SEASON_DAYS)
+            .then(|| Range::ending(before.plus_days(distance), of.days()))
     }
 
     /// The preceding equal period: as many days of the calendar period before, where there are as many.
@@ -175,6 +194,13 @@ mod tests {
             ("2023-07-01", "2023-07-02"),
             Some(("2024-01-01", "2024-01-02")),
         );
+        assert_eq!(
+            Days7.festival_before(range("2024-02-10", "2024-02-16")),
+            Some(range("2023-01-22", "2023-01-28")),
+            "the week that begins with the festival"
+        );
+        assert_eq!(Days7.festival_before(range("2024-03-06", "2024-03-12")), None);
+        assert_eq!(Mtd.festival_before(range("2024-02-01", "2024-02-16")), None);
         assert_eq!(H2.range(day("2024-06-30")), None);
         assert_eq!(H2.range(day("2023-07-01")), Some(range("2023-07-01", "2023-07-01")));
     }

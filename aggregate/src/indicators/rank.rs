@@ -1,33 +1,67 @@
-//! Ranks: prefectures of a province in the order of their own figure.
+//! Ranks: prefectures of a province in the order of their own figure, and how they have moved.
 
 use std::cmp::Ordering;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use postroad_schemas::units::BusinessDay;
 
-use super::book::Unit;
-use super::growth::order;
-use super::{Exact, Indicator, Input};
+use super::book::{Book, Unit};
+use super::growth::{Growth, order};
+use super::{Comparison, Exact, Indicator, Input};
 
-/// Ranks the prefectures of each province in each kind of row, the highest first: 1, 2, 2, 4. What is
-/// not known has no rank.
-pub(super) fn rank(input: &Input<'_>, rows: &mut [Indicator]) {
-    let mut contests: HashMap<_, Vec<(Exact, usize)>, RandomState> = HashMap::default();
+/// The day as of which ranks are compared: the end of the month before.
+pub(super) fn earlier(as_of: BusinessDay) -> BusinessDay {
+    as_of.month_start().plus_days(-1)
+}
+
+/// Ranks the prefectures of each province in each kind of row, the highest first. What is not known
+/// has no rank.
+pub(super) fn rank(input: &Input<'_>, book: &Book, rows: &mut [Indicator]) {
+    let mut contests: HashMap<_, Vec<usize>, RandomState> = HashMap::default();
     for (index, row) in rows.iter().enumerate() {
-        let (Unit::Prefecture(code), Some(own)) = (row.unit, row.own) else { continue };
+        let Unit::Prefecture(code) = row.unit else { continue };
         let Some(province) = input.provinces.get(&code) else { continue };
         let contest = (*province, row.scope, row.measure, row.period, row.comparison);
-        contests.entry(contest).or_default().push((own, index));
+        contests.entry(contest).or_default().push(index);
     }
-    for mut contest in contests.into_values() {
-        contest.sort_by(|(a, _), (b, _)| order(b, a));
-        let mut place = 0;
-        let mut before: Option<Exact> = None;
-        for (number, (own, index)) in (1..).zip(contest) {
-            if before.is_none_or(|before| order(&before, &own) != Ordering::Equal) {
-                (place, before) = (number, Some(own));
+    for ((.., comparison), contest) in contests {
+        let own = contest.iter().map(|index| rows[*index].own);
+        for (index, place) in contest.iter().zip(places(own)) {
+            rows[*index].rank = place;
+        }
+        if comparison == Comparison::Yoy {
+            let before = places(contest.iter().map(|index| growth_before(book, &rows[*index])));
+            for (index, before) in contest.iter().zip(before) {
+                let row = &mut rows[*index];
+                row.rank_change = before.zip(row.rank).map(|(before, now)| {
+                    i32::try_from(i64::from(before) - i64::from(now)).unwrap_or_default()
+                });
             }
-            rows[index].rank = Some(place);
         }
     }
+}
+
+/// The same growth as of the end of the month before.
+fn growth_before(book: &Book, row: &Indicator) -> Option<Exact> {
+    let days = row.period.range(earlier(book.as_of()))?;
+    let of = (row.unit, row.scope, row.measure);
+    Growth::between(book, of, days, row.period.year_before(days)).growth.ok()
+}
+
+/// The place of each figure, the highest first: 1, 2, 2, 4. What is not known has none.
+fn places(own: impl Iterator<Item = Option<Exact>>) -> Vec<Option<u32>> {
+    let own: Vec<_> = own.collect();
+    let mut order_of: Vec<_> =
+        own.iter().enumerate().filter_map(|(index, own)| Some((index, (*own)?))).collect();
+    order_of.sort_by(|(_, a), (_, b)| order(b, a));
+    let mut places = vec![None; own.len()];
+    let (mut place, mut before): (u32, Option<Exact>) = (0, None);
+    for (number, (index, own)) in (1..).zip(order_of) {
+        if before.is_none_or(|before| order(&before, &own) != Ordering::Equal) {
+            (place, before) = (number, Some(own));
+        }
+        places[index] = Some(place);
+    }
+    places
 }

@@ -18,8 +18,7 @@ use crate::rules::{Rules, RulesId};
 use crate::shard::{Record, Shard, ShardState};
 
 const PROVINCE: u32 = 210_000;
-const BENCHMARK_COLUMNS: &str =
-    "versus,level,code,line,measure,period_start,period_end,growth_pct,basis,published_at,source\n";
+const BENCHMARK_COLUMNS: &str = "versus,level,code,line,measure,period_start,period_end,growth_pct,basis,published_at,source,weight\n";
 const PLAN_COLUMNS: &str = "code,line,measure,year,amount,source\n";
 
 fn day(text: &str) -> BusinessDay {
@@ -42,6 +41,7 @@ struct Case {
     plans: String,
     curves: String,
     balances: String,
+    data_from: Option<BusinessDay>,
 }
 
 impl Case {
@@ -62,7 +62,7 @@ impl Case {
 
     fn benchmark(&mut self, row: &str) -> &mut Self {
         self.benchmarks += row;
-        self.benchmarks += ",,2021-07-20,synthetic\n";
+        self.benchmarks += ",,2021-07-20,synthetic,\n";
         self
     }
 
@@ -80,7 +80,8 @@ impl Case {
         })
         .expect("sound reference data");
         let provinces = (1..=14).map(|n| (code(PROVINCE + 100 * n), code(PROVINCE))).collect();
-        let (as_of, settings) = (day(as_of), Settings::default());
+        let settings = Settings { data_from: self.data_from, ..Settings::default() };
+        let as_of = day(as_of);
         let input = Input { provinces: &provinces, reference: &reference, as_of, settings };
         evaluate(&input, self.cells.iter().map(|(key, measures)| (*key, measures)))
     }
@@ -412,8 +413,11 @@ fn what_cannot_be_known_is_unknown_and_says_why() {
         row.why
     };
     // Of January and February of last year nothing is known: 10 % would be a guess.
+    case.data_from = Some(day("2020-03-01"));
     assert_eq!(why(&case, "2021-06-30"), Some(Why::BaseIncomplete));
-    case.add("2020-01-01", 210_100, Product::Express, 0, 0);
+    case.data_from = None;
+    // Nor of the year before the log.
+    assert_eq!(why(&case, "2020-06-30"), Some(Why::BaseIncomplete));
     assert_eq!(why(&case, "2021-06-30"), Some(Why::BenchmarkMissing));
     case.benchmark("local,prefecture,210200,,revenue,2021-01-01,2021-03-31,5");
     case.benchmark("local,province,210000,,revenue,2021-01-01,2021-03-31,5");
@@ -427,6 +431,86 @@ fn what_cannot_be_known_is_unknown_and_says_why() {
     check_gap(&frozen, "10", "5", Light::Green);
     case.benchmarks.truncate(case.benchmarks.rfind("local,prefecture").expect("the last row"));
     assert_eq!(why(&case, "2021-12-31"), Some(Why::BenchmarkStale));
+}
+
+#[test]
+fn peers_are_the_other_provinces_by_their_weights() {
+    let mut case = Case::default();
+    case.add("2020-01-01", 210_100, Product::Express, 1, 100);
+    case.add("2021-01-01", 210_100, Product::Express, 1, 110);
+    for row in [
+        "220000,total,revenue,2021-01-01,2021-06-30,9.1",
+        "210000,total,revenue,2021-01-01,2021-06-30,50",
+    ] {
+        case.benchmark(&format!("peer,province,{row}"));
+    }
+    // Heilongjiang has been revised; the later word counts.
+    for (growth, published) in [("30", "2021-07-01"), ("13.1", "2021-08-01")] {
+        case.benchmarks += &format!(
+            "peer,province,230000,total,revenue,2021-01-01,2021-06-30,{growth},,{published},synthetic,3\n"
+        );
+    }
+    let rows = case.evaluate("2021-06-30");
+    let of = (Scope::Total, Measure::Revenue);
+    for unit in [prefecture(210_100), Unit::Province(code(PROVINCE))] {
+        // (9.1 + 3 × 13.1) ÷ 4
+        check_gap(&row(&rows, unit, of, (YTD, Comparison::Peer)), "10", "-2.1", Light::Red);
+    }
+}
+
+#[test]
+fn ranks_move_since_the_end_of_the_month_before() {
+    let mut case = Case::default();
+    for (prefecture, may, june) in [(210_100, 120, 0), (210_200, 110, 40), (210_300, 100, 5)] {
+        case.add("2020-05-31", prefecture, Product::Express, 1, 100);
+        case.add("2021-05-31", prefecture, Product::Express, 1, may);
+        case.add("2021-06-15", prefecture, Product::Express, 1, june);
+    }
+    let rows = case.evaluate("2021-06-30");
+    let moved = |number| {
+        let of = (Scope::Total, Measure::Revenue);
+        let row = row(&rows, prefecture(number), of, (YTD, Comparison::Yoy));
+        (row.rank, row.rank_change)
+    };
+    assert_eq!(moved(210_100), (Some(2), Some(-1)));
+    assert_eq!(moved(210_200), (Some(1), Some(1)));
+    assert_eq!(moved(210_300), (Some(3), Some(0)));
+}
+
+#[test]
+fn the_festival_week_is_held_against_the_festival_week() {
+    let mut case = Case::default();
+    // The festival of 2023 was on 22 January, that of 2024 on 10 February.
+    for (on, pieces) in [("2023-01-25", 100), ("2023-02-13", 300), ("2024-02-13", 110)] {
+        case.add(on, 210_100, Product::Express, pieces, 1);
+    }
+    let rows = case.evaluate("2024-02-16");
+    let of = |comparison| {
+        let kind = (Scope::Total, Measure::Volume);
+        row(&rows, prefecture(210_100), kind, (Period::Days7, comparison)).own
+    };
+    assert_eq!(of(Comparison::Festival), Some(percent("10")));
+    assert_eq!(format!("{:.1}", growth::to_f64(of(Comparison::Yoy).expect("known"))), "-63.3");
+}
+
+#[test]
+fn structure_concentration_and_peak_are_shares_of_a_whole() {
+    let mut case = Case::default();
+    case.add("2021-11-01", 210_100, Product::Express, 10, 300);
+    case.add("2021-11-01", 210_200, Product::Savings, 0, 100);
+    case.add("2021-11-10", 210_100, Product::Express, 20, 0);
+    let rows = case.evaluate("2021-11-10");
+    let province = Unit::Province(code(PROVINCE));
+    let of = |scope, measure, period, comparison| {
+        row(&rows, province, (scope, measure), (period, comparison))
+    };
+    let structure = of(PARCEL, Measure::Structure, YTD, Comparison::Yoy);
+    assert_eq!(structure.value, Some(percent("75")));
+    let concentration = of(Scope::Total, Measure::Concentration, YTD, Comparison::Yoy);
+    assert_eq!(concentration.value, Some(percent("62.5")), "0.75² + 0.25²");
+    // 3 a day in November, 30 in 314 days of the year.
+    let peak = of(PARCEL, Measure::Volume, Period::Mtd, Comparison::Peak);
+    assert_eq!(peak.own, Some(percent("3040")));
 }
 
 /// A year that nobody has seen the end of is nobody's shame: the days after the as-of day count nothing.

@@ -10,7 +10,6 @@
 //! What a publish shows of a shard is what its checkpoint holds, never what a worker has in memory,
 //! so that nothing is shown which a crash could take back.
 
-pub mod calendar;
 pub mod draft;
 mod error;
 pub mod history;

@@ -17,11 +17,11 @@ use postroad_aggregate::days::Horizon;
 use postroad_aggregate::event::CellKey;
 use postroad_aggregate::ledger::DeadLetter;
 use postroad_aggregate::measures::Measures;
+use postroad_schemas::calendar::{iso_weekday, spring_festival};
 use postroad_schemas::codebook::{Codebook, Product};
 use postroad_schemas::tables::Table;
 use postroad_schemas::units::{BusinessDay, Timestamp};
 
-use super::calendar::{iso_weekday, spring_festival};
 use super::draft::is_tabled;
 use super::manifest::Manifest;
 use super::restatements::Restatement;

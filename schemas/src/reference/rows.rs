@@ -14,8 +14,7 @@ type Faults = Vec<CsvFault>;
 
 pub(super) fn benchmarks(text: &str, faults: &mut Faults) -> Vec<Benchmark> {
     let columns = ["versus", "level", "code", "line", "measure", "period_start", "period_end"];
-    let more = ["growth_pct", "basis", "published_at", "source"];
-    let columns: Vec<&str> = columns.into_iter().chain(more).collect();
+    let columns: Vec<&str> = columns.into_iter().chain(["source"]).collect();
     let mut benchmarks = Vec::new();
     read_rows("benchmarks.csv", text, &columns, faults, |row, faults| {
         let versus = named(row, "versus", Versus::ALL, faults);
@@ -37,19 +36,16 @@ pub(super) fn benchmarks(text: &str, faults: &mut Faults) -> Vec<Benchmark> {
         if period.is_some_and(|(start, end)| end < start) {
             faults.push(row.fault("period_end", "lies before period_start; write the last day"));
         }
-        let growth = Percent::parse(row.get("growth_pct"));
-        if growth.is_none() {
-            faults.push(row.fault("growth_pct", not_a_number(row.get("growth_pct"), 6)));
-        }
+        let percent = measure.and_then(|measure| published(row, measure, faults));
+        let weight = weight(row, faults);
         let (basis, source) = (row.get("basis").to_owned(), row.text("source", faults));
-        let published_at = day(row, "published_at", faults);
-        let parts = (versus.zip(level), code.zip(line), measure.zip(period), growth, published_at);
+        let published_at = row.date("published_at", faults);
+        let parts = (versus.zip(level), code.zip(line), measure.zip(period), percent.zip(weight));
         let (
             Some((versus, level)),
             Some((code, line)),
             Some((measure, (period_start, period_end))),
-            Some(growth),
-            Some(published_at),
+            Some((percent, weight)),
         ) = parts
         else {
             return;
@@ -62,13 +58,46 @@ pub(super) fn benchmarks(text: &str, faults: &mut Faults) -> Vec<Benchmark> {
             measure,
             period_start,
             period_end,
-            growth,
+            percent,
+            weight,
             basis,
             published_at,
             source,
         });
     });
     benchmarks
+}
+
+/// What was published: `share_pct` of the balance share, `growth_pct` of all else.
+fn published(row: &Row<'_>, measure: Measure, faults: &mut Faults) -> Option<Percent> {
+    let (column, other) = match measure {
+        Measure::Share => ("share_pct", "growth_pct"),
+        _ => ("growth_pct", "share_pct"),
+    };
+    if !row.get(other).is_empty() {
+        let problem = format!("of the measure {measure} the {column} is given; leave this empty");
+        faults.push(row.fault(other, problem));
+        return None;
+    }
+    let percent = Percent::parse(row.get(column));
+    if percent.is_none() {
+        faults.push(row.fault(column, not_a_number(row.get(column), 6)));
+    }
+    percent
+}
+
+/// How much a row counts in a mean with its like; 1 unless given.
+fn weight(row: &Row<'_>, faults: &mut Faults) -> Option<i64> {
+    let value = row.get("weight");
+    if value.is_empty() {
+        return Some(1);
+    }
+    let weight = value.parse().ok().filter(|weight| (1..=1_000_000_000).contains(weight));
+    if weight.is_none() {
+        let problem = format!("`{value}` is no weight; write a whole number from 1 to 1000000000");
+        faults.push(row.fault("weight", problem));
+    }
+    weight
 }
 
 pub(super) fn plans(text: &str, faults: &mut Faults) -> Vec<Plan> {

@@ -30,7 +30,7 @@ fn a_set_is_read() {
     });
     let reference = reference.expect("it is sound");
     assert_eq!(reference.benchmarks.len(), 2);
-    assert_eq!(reference.benchmarks[1].growth, Percent::from_millionths(45_800_000));
+    assert_eq!(reference.benchmarks[1].percent, Percent::from_millionths(45_800_000));
     assert_eq!(
         (reference.benchmarks[1].level, reference.benchmarks[1].code),
         (Level::Nation, None)
@@ -47,7 +47,7 @@ fn every_fault_is_told_with_its_place_and_a_remedy() {
         .replace("12.5", "a lot")
         .replace("210100", "21010")
         .replace("industry,nation", "weather,nation")
-        .replace("2021-07-14", "");
+        .replace("2021-07-14", "someday");
     let found = faults(ReferenceFiles { benchmarks: Some(&benchmarks), ..Default::default() });
     assert_eq!(
         found,
@@ -55,7 +55,7 @@ fn every_fault_is_told_with_its_place_and_a_remedy() {
             "benchmarks.csv:2: code: `21010` is not a GB/T 2260 code; write six digits",
             "benchmarks.csv:2: growth_pct: `a lot` is no number; write a decimal of at most 6 decimals",
             "benchmarks.csv:3: versus: `weather` is not known; write one of local, industry, peer, plan",
-            "benchmarks.csv:3: published_at: is empty; write YYYY-MM-DD",
+            "benchmarks.csv:3: published_at: `someday` is not a date; write YYYY-MM-DD or leave it empty",
         ]
     );
     let curves =
@@ -73,6 +73,59 @@ fn every_fault_is_told_with_its_place_and_a_remedy() {
     assert_eq!(found.len(), 2, "{found:?}");
     let found = faults(ReferenceFiles { plans: Some("code,line\n"), ..Default::default() });
     assert_eq!(found.len(), 4, "{found:?}");
+}
+
+#[test]
+fn a_share_is_no_growth_and_a_weight_no_fraction() {
+    let columns = "versus,level,code,line,measure,period_start,period_end,growth_pct,share_pct,weight,source\n";
+    let row = |rest: &str| {
+        let text = format!(
+            "{columns}industry,prefecture,210100,finance,share,2021-01-01,2021-12-31,{rest},x\n"
+        );
+        Reference::from_csv(ReferenceFiles { benchmarks: Some(&text), ..Default::default() })
+    };
+    let share = row(",5.13,3").expect("it is sound").benchmarks;
+    assert_eq!((share[0].percent, share[0].weight), (Percent::from_millionths(5_130_000), 3));
+    let fault = |rest| row(rest).expect_err("a fault")[0].to_string();
+    assert!(fault("5,,").contains("growth_pct: of the measure share the share_pct is given"));
+    assert!(fault(",,").contains("share_pct: `` is no number"));
+    assert!(fault(",5.13,0.5").contains("weight: `0.5` is no weight"));
+}
+
+#[test]
+fn the_built_in_set_is_sound_and_says_what_nobody_has_published() {
+    let reference = Reference::from_csv(ReferenceFiles::LIAONING).expect("it is sound");
+    let published = |level, code: Option<u32>, measure, end: &str| {
+        let found = reference.benchmarks.iter().find(|benchmark| {
+            (benchmark.level, benchmark.measure) == (level, measure)
+                && benchmark.code.map(PrefectureCode::get) == code
+                && benchmark.period_end.to_string() == end
+                && benchmark.source != "synthetic"
+        });
+        found.map(|benchmark| benchmark.percent.to_string())
+    };
+    // DOMAIN's figures, marked [F] there.
+    for (level, code, measure, end, percent) in [
+        (Level::Nation, None, Measure::Volume, "2021-06-30", "45.8"),
+        (Level::Nation, None, Measure::Revenue, "2021-06-30", "26.6"),
+        (Level::Nation, None, Measure::Volume, "2021-03-31", "75"),
+        (Level::Nation, None, Measure::Volume, "2021-12-31", "29.9"),
+        (Level::Nation, None, Measure::Revenue, "2021-12-31", "17.5"),
+        (Level::Province, Some(210_000), Measure::Revenue, "2021-12-31", "5.8"),
+        (Level::Prefecture, Some(211_200), Measure::Revenue, "2021-12-31", "6.1"),
+        (Level::Prefecture, Some(210_100), Measure::Revenue, "2021-09-30", "8"),
+        (Level::Prefecture, Some(210_300), Measure::Revenue, "2021-09-30", "7"),
+    ] {
+        assert_eq!(
+            published(level, code, measure, end).as_deref(),
+            Some(percent),
+            "{code:?} {end}"
+        );
+    }
+    let of_cities = reference.benchmarks.iter().filter(|row| row.level == Level::Prefecture);
+    let published: Vec<_> = of_cities.filter(|row| row.source != "synthetic").collect();
+    assert_eq!(published.len(), 3, "no other city's figure is published");
+    assert!(reference.plans.iter().all(|plan| plan.source == "synthetic"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! What the calendar table knows of a day besides its date.
+//! The calendar: days of the week, and the feast that moves through the others.
 
-use postroad_schemas::units::BusinessDay;
+use crate::units::BusinessDay;
 
 /// The day of the week, 1 for Monday to 7 for Sunday. 1970-01-01 was a Thursday.
 pub fn iso_weekday(day: BusinessDay) -> i32 {
