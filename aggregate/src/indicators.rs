@@ -7,7 +7,7 @@
 //!
 //! In the order of a figure's way: [`period`] says which days are held against which, [`book`] adds them
 //! up, [`growth`] divides, [`commensurate`] finds what a figure is held against and which light that
-//! is, [`rank`] orders prefectures, [`headline`] counts who lags.
+//! is, [`rank`] orders prefectures, [`headline`] counts who lags; [`pace`] says how today stands.
 //!
 //! What is not known is `unknown` with a reason ([`Why`]), never 0: a base that is not positive or that
 //! begins before the data do, a benchmark that is missing or stale.
@@ -16,6 +16,7 @@ pub mod book;
 pub mod commensurate;
 pub mod growth;
 pub mod headline;
+pub mod pace;
 pub mod period;
 pub mod rank;
 
@@ -28,6 +29,8 @@ use postroad_schemas::closed_names;
 use postroad_schemas::codebook::PrefectureCode;
 use postroad_schemas::reference::{Level, Measure, Percent, Reference};
 use postroad_schemas::units::BusinessDay;
+
+use serde::{Deserialize, Serialize};
 
 use self::book::{Book, Scope, Unit};
 use self::period::{Period, Range};
@@ -94,7 +97,7 @@ closed_names! {
 pub type Exact = num_rational::Ratio<i128>;
 
 /// What decides a light, all configurable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// A gap below this is red, in percentage points; a gap below 0 is yellow.
     pub red_below: Percent,
@@ -179,8 +182,10 @@ pub fn evaluate<'m>(
     let mut rows = Vec::new();
     for unit in book.units() {
         for scope in Scope::all() {
-            for period in Period::ALL {
-                growth::rows(&book, unit, scope, *period, &mut rows);
+            if book.has(unit, scope) {
+                for period in Period::ALL {
+                    growth::rows(&book, unit, scope, *period, &mut rows);
+                }
             }
             commensurate::rows(input, &book, unit, scope, &mut rows);
         }

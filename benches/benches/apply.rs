@@ -1,6 +1,6 @@
 //! What follows reading: the fold of a record, the dedupe window, checkpoints and tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +15,13 @@ use postroad_aggregate::shard::{Cells, Record, Shard, ShardState};
 use postroad_benches::workload::{Input, cells, inputs};
 use postroad_ingest::checkpoint::envelope::Seq;
 use postroad_ingest::checkpoint::{Checkpoint, ShardId, Standing, format};
-use postroad_ingest::publish::draft::{self, DraftInput};
+use postroad_ingest::config::IndicatorsConfig;
+use postroad_ingest::publish::draft::{self, DraftInput, Earlier};
+use postroad_ingest::publish::indicators::Known;
 use postroad_ingest::publish::manifest::Manifest;
 use postroad_ingest::publish::restatements::Before;
 use postroad_ingest::publish::{parquet_file, rows};
+use postroad_ingest::reference::ReferenceSet;
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::{Hour, NextOffset, Offset, Timestamp};
@@ -127,35 +130,44 @@ fn publish(c: &mut Criterion) {
 fn quarter(c: &mut Criterion) {
     let mut group = c.benchmark_group("publish");
     group.sample_size(10);
-    for (name, codebook) in [("liaoning", Codebook::liaoning()), ("china", Codebook::china())] {
-        let codebook = Arc::new(codebook);
-        let cells = cells(&codebook, 92);
+    for (name, prefectures) in
+        [("liaoning", Codebook::LIAONING_CSV), ("china", Codebook::CHINA_CSV)]
+    {
+        let files = [("prefectures.csv".to_owned(), prefectures.to_owned())].into();
+        let reference = Arc::new(ReferenceSet::from_files(files).expect("they are sound"));
+        let cells = cells(&reference.codebook, 92);
         group.throughput(Throughput::Elements(cells.len() as u64));
-        let first = draft_input(&codebook, cells.clone(), None);
+        let first = draft_input(&reference, cells.clone(), None);
         let made = draft::merge(&first, Before::default());
-        let made = draft::draft(&first, made, BTreeMap::new()).expect("the figures are small");
+        let made = draft::draft(&first, made, Earlier::default()).expect("the figures are small");
         let (last, rollup) = (Arc::new(made.manifest), Arc::new(made.rollup));
         let mut changed = cells;
         changed.values_mut().next().expect("a cell").volume += 1;
-        let input = draft_input(&codebook, changed, Some(last));
+        let input = draft_input(&reference, changed, Some(last));
         for (how, is_own) in [("own", true), ("taken over", false)] {
             let before = Before { is_own, ..Before::own(1, Arc::clone(&rollup)) };
             group.bench_function(format!("quarter {how}/{name}"), |b| {
                 b.iter(|| {
                     let merged = draft::merge(&input, before.clone());
-                    draft::draft(&input, merged, BTreeMap::new()).expect("the figures are small")
+                    draft::draft(&input, merged, Earlier::default()).expect("the figures are small")
                 });
             });
         }
     }
 }
 
-fn draft_input(codebook: &Arc<Codebook>, cells: Cells, last: Option<Arc<Manifest>>) -> DraftInput {
+fn draft_input(
+    reference: &Arc<ReferenceSet>,
+    cells: Cells,
+    last: Option<Arc<Manifest>>,
+) -> DraftInput {
     let checkpoint = checkpoint_of(cells);
     DraftInput {
         shards: vec![(checkpoint.id.clone(), Some((Seq::FIRST, Arc::new(checkpoint))))],
         horizon: Horizon::default(),
-        codebook: Arc::clone(codebook),
+        reference: Arc::clone(reference),
+        indicators: IndicatorsConfig::default(),
+        known: Known::default(),
         retention_days: 90,
         manifests: last.iter().cloned().collect(),
         last,

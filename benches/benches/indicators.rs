@@ -55,7 +55,7 @@ fn evaluated(criterion: &mut Criterion) {
     let (codebook, cells, as_of) = national();
     let benchmarks = benchmarks(&codebook);
     let files = ReferenceFiles { benchmarks: Some(&benchmarks), ..ReferenceFiles::default() };
-    let reference = Reference::from_csv(files).expect("sound");
+    let reference = Reference::from_csv(files, None).expect("sound");
     let provinces: BTreeMap<_, _> = codebook
         .prefectures()
         .map(|prefecture| (prefecture.code, prefecture.province_code))

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use postroad_aggregate::rules::Rules;
 use postroad_ingest::config::{
-    CheckpointConfig, Config, DaysConfig, DeadLettersConfig, HttpConfig, KafkaConfig,
-    PublishConfig, Start, StoreConfig, TopicConfig,
+    CheckpointConfig, Config, DaysConfig, DeadLettersConfig, HttpConfig, IndicatorsConfig,
+    KafkaConfig, PublishConfig, Start, StoreConfig, TopicConfig,
 };
+use postroad_ingest::reference::{ReferenceSet, ReferenceSource};
 use postroad_ingest::run::{Shown, run};
 use postroad_ingest::store::open::Location;
-use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::Span;
 use tokio::sync::oneshot;
@@ -84,7 +84,7 @@ fn consumed(shown: &Shown) -> u64 {
 }
 
 fn config(held: &Held, options: PipelineOptions, root: &Path) -> Config {
-    let codebook = Codebook::liaoning();
+    let reference = ReferenceSet::liaoning();
     let topics = held.topics.into_iter().map(|(name, _)| TopicConfig {
         name: name.to_owned(),
         contract: Contract::of_topic(name).expect("the simulator's topics are built in"),
@@ -102,11 +102,12 @@ fn config(held: &Held, options: PipelineOptions, root: &Path) -> Config {
         },
         store: StoreConfig { location: Location::Folder(root.to_owned()) },
         checkpoint: CheckpointConfig { interval: options.interval, keep: 8 },
-        rules: Rules::with_defaults(&codebook),
+        rules: Rules::with_defaults(&reference.codebook),
         days: DaysConfig { open_days: 45, grace: Span::hours(1) },
         dead_letters: DeadLettersConfig { keep_payload: false, retention_days: 90 },
         publish: PublishConfig { interval: options.interval },
-        codebook,
+        reference: ReferenceSource::fixed(reference),
+        indicators: IndicatorsConfig::default(),
         http: HttpConfig { listen: ([127, 0, 0, 1], 0).into() },
     }
 }

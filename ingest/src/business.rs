@@ -1,73 +1,20 @@
-//! The business figures as gauges, computed anew from the committed publish at each scrape, so
-//! that series which vanish do vanish.
+//! The business figures as gauges: a snapshot of the committed publish, computed anew for each, so that
+//! series which vanish do vanish.
 //!
-//! Periods run from their first day to the as-of day, which is the day of [`as_of`]: today so far, by
-//! the log's own clock.
+//! Two days matter. Sums run to the as-of day, which is the day of [`as_of`]: today so far, by the log's
+//! own clock. Who lags is told as of the last complete day, by the indicators of the publish.
 
-use std::collections::BTreeMap;
+mod figures;
+mod lights;
 
-use postroad_aggregate::event::CellKey;
-use postroad_aggregate::measures::Measures;
-use postroad_schemas::codebook::{Codebook, PrefectureCode, Product};
-use postroad_schemas::units::{BusinessDay, Fen, Timestamp};
-use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
+use postroad_aggregate::indicators::pace;
+use postroad_schemas::codebook::{Codebook, Line};
+use postroad_schemas::units::Timestamp;
+use prometheus::core::Collector;
+use prometheus::{Gauge, GaugeVec, Opts, Registry, TextEncoder};
 
+pub use self::figures::Figures;
 use crate::publish::Snapshot;
-
-/// A period that ends with the as-of day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Period {
-    Day,
-    MonthToDate,
-    QuarterToDate,
-    YearToDate,
-}
-
-impl Period {
-    const ALL: [Self; 4] = [Self::Day, Self::MonthToDate, Self::QuarterToDate, Self::YearToDate];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::MonthToDate => "mtd",
-            Self::QuarterToDate => "qtd",
-            Self::YearToDate => "ytd",
-        }
-    }
-
-    /// The first day, inclusive.
-    fn start(self, as_of: BusinessDay) -> BusinessDay {
-        match self {
-            Self::Day => as_of,
-            Self::MonthToDate => as_of.month_start(),
-            Self::QuarterToDate => as_of.quarter_start(),
-            Self::YearToDate => as_of.year_start(),
-        }
-    }
-}
-
-/// Volume and revenue of one prefecture and product over one period.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Accepted volume.
-    pub volume: i64,
-    /// Revenue.
-    pub revenue: Fen,
-}
-
-impl Figures {
-    /// Adds the measures of a cell.
-    pub fn add(&mut self, measures: &Measures) {
-        self.volume += measures.volume;
-        self.revenue += measures.revenue;
-    }
-
-    /// Revenue in yuan, for display and for gauges, which are doubles.
-    #[expect(clippy::cast_precision_loss, reason = "shown, never summed further")]
-    pub fn revenue_yuan(&self) -> f64 {
-        self.revenue.get() as f64 / 100.0
-    }
-}
 
 /// The moment that the figures are of: the newest shard time, and not after the publish itself, so
 /// that one producer whose clock runs ahead does not begin tomorrow.
@@ -80,28 +27,49 @@ pub fn as_of(snapshot: &Snapshot) -> Option<Timestamp> {
 ///
 /// # Errors
 /// Where a gauge cannot be made or encoded, which is a defect.
-pub fn text(snapshot: Option<&Snapshot>, codebook: &Codebook) -> prometheus::Result<String> {
-    let registry = Registry::new();
+pub fn text(snapshot: Option<&Snapshot>) -> prometheus::Result<String> {
+    let gauges = Gauges(Registry::new());
     if let Some(snapshot) = snapshot {
-        info(&registry, codebook)?;
+        info(&gauges, &snapshot.reference.codebook)?;
+        ledger(&gauges, snapshot)?;
         if let Some(as_of) = as_of(snapshot) {
-            let gauge = prometheus::Gauge::new(
-                "postroad_as_of_timestamp_seconds",
-                "The moment that the figures are of, by the log's own clock.",
-            )?;
-            gauge.set(as_of.as_seconds_f64());
-            registry.register(Box::new(gauge))?;
-            for period in Period::ALL {
-                figures(&registry, snapshot, period, as_of.business_day())?;
-            }
+            let help = "The moment that the figures are of, by the log's own clock.";
+            gauges.one("postroad_as_of_timestamp_seconds", help, as_of.as_seconds_f64())?;
+            figures::add(&gauges, snapshot, as_of.business_day())?;
+            paces(&gauges, snapshot, as_of)?;
+        }
+        if let Some(evaluation) = &snapshot.evaluation {
+            lights::add(&gauges, evaluation, &snapshot.reference)?;
         }
     }
-    TextEncoder::new().encode_to_string(&registry.gather())
+    TextEncoder::new().encode_to_string(&gauges.0.gather())
 }
 
-fn info(registry: &Registry, codebook: &Codebook) -> prometheus::Result<()> {
-    let gauge = GaugeVec::new(
-        Opts::new("postroad_prefecture_info", "Always 1; the labels name a prefecture."),
+/// Where gauges are collected.
+struct Gauges(Registry);
+
+impl Gauges {
+    fn one(&self, name: &str, help: &str, value: f64) -> prometheus::Result<()> {
+        let gauge = Gauge::new(name, help)?;
+        gauge.set(value);
+        self.register(gauge)
+    }
+
+    fn labelled(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+        let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
+        self.register(gauge.clone())?;
+        Ok(gauge)
+    }
+
+    fn register(&self, gauge: impl Collector + 'static) -> prometheus::Result<()> {
+        self.0.register(Box::new(gauge))
+    }
+}
+
+fn info(gauges: &Gauges, codebook: &Codebook) -> prometheus::Result<()> {
+    let gauge = gauges.labelled(
+        "postroad_prefecture_info",
+        "Always 1; the labels name a prefecture.",
         &["prefecture", "name", "name_zh", "province"],
     )?;
     for prefecture in codebook.prefectures() {
@@ -109,37 +77,36 @@ fn info(registry: &Registry, codebook: &Codebook) -> prometheus::Result<()> {
         let labels = [&*code, &prefecture.name, &prefecture.name_zh, &prefecture.province];
         gauge.with_label_values(&labels).set(1.0);
     }
-    let count = prometheus::IntGauge::new("postroad_prefectures", "Prefectures in the codebook.")?;
-    count.set(i64::try_from(codebook.prefectures().len()).unwrap_or(i64::MAX));
-    registry.register(Box::new(count))?;
-    registry.register(Box::new(gauge))
+    let count = f64::from(u32::try_from(codebook.prefectures().len()).unwrap_or(u32::MAX));
+    gauges.one("postroad_prefectures", "Prefectures in the codebook.", count)
 }
 
-fn figures(
-    registry: &Registry,
-    snapshot: &Snapshot,
-    period: Period,
-    as_of: BusinessDay,
-) -> prometheus::Result<()> {
-    let mut sums: BTreeMap<(PrefectureCode, Product), Figures> = BTreeMap::new();
-    let cells = snapshot.rollup.days(period.start(as_of), as_of.plus_days(1));
-    for (CellKey { prefecture, product, .. }, measures) in cells {
-        sums.entry((*prefecture, *product)).or_default().add(measures);
-    }
-    let gauges = |measure: &str, help: &str| {
-        let name = format!("postroad_{}_{measure}", period.name());
-        let gauge = GaugeVec::new(Opts::new(name, help), &["prefecture", "line", "product"])?;
-        registry.register(Box::new(gauge.clone()))?;
-        Ok::<_, prometheus::Error>(gauge)
-    };
-    let volume = gauges("volume", "Accepted volume from the period's first day to the as-of day.")?;
-    let revenue = gauges("revenue_yuan", "Revenue from the period's first day to the as-of day.")?;
-    for ((prefecture, product), sum) in sums {
-        let prefecture = prefecture.to_string();
-        let labels = [&*prefecture, product.line().as_str(), product.as_str()];
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
-        volume.with_label_values(&labels).set(sum.volume as f64);
-        revenue.with_label_values(&labels).set(sum.revenue_yuan());
+/// The ledger's word on the table: each applied record is one event of one cell.
+fn ledger(gauges: &Gauges, snapshot: &Snapshot) -> prometheus::Result<()> {
+    let events: i128 = snapshot.rollup.cells().map(|(_, cell)| i128::from(cell.events)).sum();
+    let difference = events - i128::from(snapshot.manifest.totals.applied);
+    let help =
+        "Events in the published table less the records that the ledger says were applied: 0.";
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
+    gauges.one("postroad_ledger_difference_records", help, difference as f64)
+}
+
+/// How today stands against the same weekday of the last four weeks, at this time of day.
+fn paces(gauges: &Gauges, snapshot: &Snapshot, as_of: Timestamp) -> prometheus::Result<()> {
+    let gauge = gauges.labelled(
+        "postroad_pace_ratio",
+        "Volume of today so far, against what the same weekday of the last four weeks had by this \
+         time of day on average; by the hourly profile of the line.",
+        &["prefecture", "line"],
+    )?;
+    for prefecture in snapshot.reference.codebook.prefectures() {
+        for line in [Line::Parcel, Line::Finance] {
+            let pace = pace::pace(&snapshot.rollup, prefecture.code, line, as_of);
+            if let Some(pace) = pace {
+                let labels = [&*prefecture.code.to_string(), line.as_str()];
+                gauge.with_label_values(&labels).set(pace);
+            }
+        }
     }
     Ok(())
 }

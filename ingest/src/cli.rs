@@ -11,17 +11,20 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use postroad_schemas::contract::Contract;
-use tokio::signal::unix::{SignalKind, signal};
+use postroad_schemas::units::BusinessDay;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Fault};
 use crate::demo::{DemoOptions, demo};
 use crate::error::{Exit, Failure, complain, is_guarded};
 use crate::run::{Shown, run};
-use crate::simulate::{SimulateOptions, Sink, simulate};
+use crate::simulate::{SimulateOptions, Sink, plant, simulate};
 use crate::store::Store;
 use crate::store::open::Location;
 
@@ -152,6 +155,23 @@ struct SimulateArgs {
     /// No duplicates, no late or malformed events.
     #[arg(long)]
     no_faults: bool,
+    /// Instead of a random province: events of two years that show known findings.
+    #[arg(long, value_enum, conflicts_with_all = ["rate", "events", "start", "seed", "contract"])]
+    scenario: Option<Scenario>,
+    /// The last day of the scenario.
+    #[arg(long, value_name = "DATE", default_value = "2021-06-30", requires = "scenario")]
+    through: String,
+    /// A folder to write the reference data to that the scenario is held against.
+    #[arg(long, value_name = "DIR", requires = "scenario")]
+    reference: Option<PathBuf>,
+}
+
+/// What `simulate` can plant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// A half-year meeting's: 6 of 14 prefectures behind their local economy, 13 with a lagging
+    /// indicator, parcels behind the industry, premium express far behind.
+    HalfYear,
 }
 
 /// Parses the arguments, runs the command and returns its exit code.
@@ -193,6 +213,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(ConfigFile { config }) => {
             let config = load(&config)?;
+            reload_on_hangup(config.reference.asked())?;
             run(config, Shown::default(), stop_signal()?).await
         }
         Command::Demo(args) => {
@@ -206,7 +227,18 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
             demo(options, stop_signal()?).await
         }
         Command::Backfill(args) => backfill::run(args).await,
-        Command::Simulate(args) => simulate(simulate_options(args)?, stop_signal()?).await,
+        Command::Simulate(args) => {
+            let (through, reference) = (args.through.clone(), args.reference.clone());
+            let scenario = args.scenario;
+            let options = simulate_options(args)?;
+            match scenario {
+                None => simulate(options, stop_signal()?).await,
+                Some(Scenario::HalfYear) => {
+                    let through = date("--through", &through)?;
+                    plant(&options.sink, through, reference.as_deref(), stop_signal()?).await
+                }
+            }
+        }
         Command::Check(args) => check(&args).await,
         Command::Decide(args) => decide::run(args).await,
         Command::DeadLetters(args) => dead_letters::run(args).await,
@@ -266,6 +298,14 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// A date that was typed.
+fn date(option: &str, text: &str) -> Result<BusinessDay, Failure> {
+    postroad_schemas::time::parse_date(text).ok_or_else(|| {
+        let message = format!("{option} {text}: write a date such as 2021-06-30");
+        Failure::new(Exit::Usage, message)
+    })
+}
+
 fn simulate_options(args: SimulateArgs) -> Result<SimulateOptions, Failure> {
     let usage = |message: String| Failure::new(Exit::Usage, message);
     let start = args.start.map(|text| {
@@ -282,6 +322,10 @@ fn simulate_options(args: SimulateArgs) -> Result<SimulateOptions, Failure> {
     let sink = match (args.brokers, args.output) {
         (Some(brokers), _) => Sink::Kafka { brokers, properties },
         (None, Input::Kcat) => Sink::Envelopes,
+        (None, Input::Ndjson) if args.scenario.is_some() => {
+            let message = "a scenario has events of both contracts; write envelopes";
+            return Err(usage(message.to_owned()));
+        }
         (None, Input::Ndjson) if args.contract.is_some() => Sink::Values,
         (None, Input::Ndjson) => {
             let message = "bare values do not say which contract they follow; name it with \
@@ -300,13 +344,27 @@ fn simulate_options(args: SimulateArgs) -> Result<SimulateOptions, Failure> {
     })
 }
 
+/// Asks for the reference data to be read again at each SIGHUP.
+fn reload_on_hangup(asked: Arc<Notify>) -> Result<(), Failure> {
+    let mut hangup = receive(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            asked.notify_one();
+        }
+    });
+    Ok(())
+}
+
+fn receive(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| {
+        Failure::new(Exit::Software, format!("signals cannot be received: {error}"))
+    })
+}
+
 /// Ready at the first SIGTERM or SIGINT.
 fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let failure = |error: std::io::Error| {
-        Failure::new(Exit::Software, format!("signals cannot be received: {error}"))
-    };
-    let mut terminate = signal(SignalKind::terminate()).map_err(failure)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failure)?;
+    let mut terminate = receive(SignalKind::terminate())?;
+    let mut interrupt = receive(SignalKind::interrupt())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -11,13 +11,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use postroad_aggregate::indicators::Settings;
 use postroad_aggregate::rules::{DECODER_VERSION, Rules};
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
+use postroad_schemas::reference::Percent;
+use postroad_schemas::time::parse_date;
 use postroad_schemas::units::Span;
 use toml::{Table, Value};
 
 use self::section::{Section, override_key};
+use crate::reference::{ReferenceSet, ReferenceSource};
 use crate::source::kafka::forbidden_properties;
 use crate::store::open::Location;
 
@@ -41,8 +45,10 @@ pub struct Config {
     pub dead_letters: DeadLettersConfig,
     /// How often tables are published.
     pub publish: PublishConfig,
-    /// Prefectures and products, with their names.
-    pub codebook: Codebook,
+    /// Prefectures, products, and what figures are held against.
+    pub reference: ReferenceSource,
+    /// What decides who lags, and which days are told.
+    pub indicators: IndicatorsConfig,
     /// Where metrics are served.
     pub http: HttpConfig,
 }
@@ -134,6 +140,24 @@ pub struct DeadLettersConfig {
 pub struct PublishConfig {
     /// The shortest time between two publishes.
     pub interval: Duration,
+}
+
+/// The section `[indicators]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndicatorsConfig {
+    /// What decides a light.
+    pub settings: Settings,
+    /// As of how many days before the last complete one indicators are told that were not told before.
+    pub history_days: u32,
+    /// The shortest time after which figures that late events moved are evaluated anew.
+    pub interval: Span,
+}
+
+impl Default for IndicatorsConfig {
+    fn default() -> Self {
+        let interval = Span::seconds(10);
+        Self { settings: Settings::default(), history_days: 45, interval }
+    }
 }
 
 /// The section `[http]`.
@@ -246,8 +270,10 @@ fn read(root: &mut Section, environment: Environment, faults: &mut Vec<Fault>) -
     });
     section.finish(faults);
 
-    let codebook = read_reference(root.section("reference", faults), faults);
-    let rules = read_rules(root.section("rules", faults), codebook.as_ref(), faults);
+    let reference = read_reference(root.section("reference", faults), faults);
+    let indicators = read_indicators(root.section("indicators", faults), faults);
+    let codebook = reference.as_ref().map(|reference| &reference.set().codebook);
+    let rules = read_rules(root.section("rules", faults), codebook, faults);
     Section::root(std::mem::take(&mut root.table)).finish(faults);
 
     Some(Config {
@@ -261,7 +287,8 @@ fn read(root: &mut Section, environment: Environment, faults: &mut Vec<Fault>) -
             retention_days: retention_days?,
         },
         publish: PublishConfig { interval: Duration::from_millis(publish_ms?) },
-        codebook: codebook?,
+        reference: reference?,
+        indicators: indicators?,
         http: HttpConfig { listen: listen? },
     })
 }
@@ -382,52 +409,45 @@ fn read_rules(
     })
 }
 
-fn read_reference(mut section: Section, faults: &mut Vec<Fault>) -> Option<Codebook> {
-    let remedy = "write the path of a folder with prefectures.csv";
+fn read_reference(mut section: Section, faults: &mut Vec<Fault>) -> Option<ReferenceSource> {
+    let remedy = "write the path of a folder with reference data";
     let dir = section.take("dir", Some(String::new()), remedy, faults, |value| {
         value.as_str().filter(|dir| !dir.is_empty()).map(str::to_owned)
     });
     section.finish(faults);
     let dir = dir?;
     if dir.is_empty() {
-        return Some(Codebook::liaoning());
+        return Some(ReferenceSource::fixed(ReferenceSet::liaoning()));
     }
-    match load_codebook(Path::new(&dir)) {
-        Ok(codebook) => Some(codebook),
-        Err(mut found) => {
-            faults.append(&mut found);
-            None
-        }
-    }
+    ReferenceSource::folder(dir.into()).map_err(|mut found| faults.append(&mut found)).ok()
 }
 
-/// Reads `prefectures.csv` and, where it exists, `products.csv` of a folder.
-///
-/// # Errors
-/// Every fault of the files, or that the first cannot be read.
-pub fn load_codebook(dir: &Path) -> Result<Codebook, Vec<Fault>> {
-    let path = dir.join("prefectures.csv");
-    let prefectures = std::fs::read_to_string(&path).map_err(|error| {
-        vec![Fault {
-            key: "reference.dir".to_owned(),
-            value: dir.display().to_string(),
-            remedy: format!("prefectures.csv cannot be read: {error}"),
-        }]
-    })?;
-    let products = match std::fs::read_to_string(dir.join("products.csv")) {
-        Ok(products) => Some(products),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => {
-            return Err(vec![Fault {
-                key: "reference.dir".to_owned(),
-                value: dir.display().to_string(),
-                remedy: format!("products.csv cannot be read: {error}"),
-            }]);
-        }
-    };
-    let name = path.display().to_string();
-    Codebook::from_csv(&name, &prefectures, products.as_deref())
-        .map_err(|faults| faults.iter().map(|fault| whole(fault.to_string())).collect())
+fn read_indicators(mut section: Section, faults: &mut Vec<Fault>) -> Option<IndicatorsConfig> {
+    let defaults = IndicatorsConfig::default();
+    let remedy = "write percentage points below 0, such as -2.0";
+    let red = Some(defaults.settings.red_below);
+    let red_below = section.take("red_below_pp", red, remedy, faults, |value| {
+        let percent = Percent::parse(&value.to_string())?;
+        (percent.millionths() < 0).then_some(percent)
+    });
+    let stale = defaults.settings.stale_after_days;
+    let stale_after_days = section.number("stale_after_days", stale, 1..=36_500, faults);
+    let history_days = section.number("history_days", defaults.history_days, 1..=36_500, faults);
+    let interval_ms = section.number("interval_ms", 10_000_u32, 0..=86_400_000, faults);
+    let remedy = "write a date such as \"2021-01-01\"";
+    let data_from = section.take("data_from", Some(None), remedy, faults, |value| {
+        value.as_str().and_then(parse_date).map(Some)
+    });
+    section.finish(faults);
+    Some(IndicatorsConfig {
+        settings: Settings {
+            red_below: red_below?,
+            stale_after_days: stale_after_days?,
+            data_from: data_from?,
+        },
+        history_days: history_days?,
+        interval: Span::millis(interval_ms?),
+    })
 }
 
 #[cfg(test)]

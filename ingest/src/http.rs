@@ -12,7 +12,6 @@ use axum::routing::get;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use postroad_schemas::codebook::Codebook;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -44,8 +43,6 @@ pub struct Pages {
     pub status: Status,
     /// Bytes under way.
     pub budget: ByteBudget,
-    /// Names.
-    pub codebook: Arc<Codebook>,
 }
 
 /// Takes the address.
@@ -97,7 +94,7 @@ async fn pipeline_metrics(State(pages): State<Pages>) -> Response {
 
 async fn business_metrics(State(pages): State<Pages>) -> Response {
     let view = pages.status.view();
-    exposition(business::text(view.snapshot.as_ref(), &pages.codebook))
+    exposition(business::text(view.snapshot.as_ref()))
 }
 
 fn exposition(text: prometheus::Result<String>) -> Response {

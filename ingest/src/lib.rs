@@ -6,6 +6,7 @@
 //! is commands.
 
 pub mod config;
+pub mod reference;
 
 pub mod source;
 

@@ -52,6 +52,10 @@ pub struct Metrics {
     pub publish_last_success: Gauge,
     /// 1 while this instance publishes.
     pub publisher: IntGauge,
+    /// 1 while the reference data in use are what their folder held when it was last read.
+    pub reference_reloaded: IntGauge,
+    /// When the reference data in use were read.
+    pub reference_last_success: Gauge,
     /// Final cells that a publish moved.
     pub restatements: IntCounter,
     /// Months of which a publisher could not learn what had been final, or restated.
@@ -112,12 +116,6 @@ impl Metrics {
         );
         let revision = option_env!("POSTROAD_REVISION").unwrap_or("unknown");
         info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
-        build
-            .gauge(
-                "postroad_reference_last_reload_successful",
-                "Whether the reference data were valid when last read.",
-            )
-            .set(1);
         Self {
             records: build.counters(
                 "postroad_records_total",
@@ -202,6 +200,14 @@ impl Metrics {
                 "When the tables were last published, or found up to date.",
             ),
             publisher: build.gauge("postroad_publisher", "1 while this instance publishes."),
+            reference_reloaded: build.gauge(
+                "postroad_reference_last_reload_successful",
+                "Whether the reference data were valid when last read.",
+            ),
+            reference_last_success: build.seconds(
+                "postroad_reference_last_reload_success_timestamp_seconds",
+                "When the reference data in use were read.",
+            ),
             restatements: build.counter(
                 "postroad_restatements_total",
                 "Cells of final days that a publish moved.",

@@ -86,14 +86,12 @@ pub async fn run_by(
     shown: Shown,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    let codebook = Arc::new(config.codebook.clone());
     let budget = ByteBudget::new(QUEUE_BYTES);
     let listener = http::bind(config.http.listen).await?;
     let pages = http::Pages {
         metrics: shown.metrics.clone(),
         status: shown.status.clone(),
         budget: budget.clone(),
-        codebook: Arc::clone(&codebook),
     };
     let _server = AbortOnDrop(tokio::spawn(http::serve(listener, pages)));
     tokio::pin!(stop);

@@ -176,17 +176,20 @@ pub struct Codebook {
     products: BTreeMap<Product, ProductName>,
 }
 
-const LIAONING_CSV: &str = include_str!("../data/liaoning.csv");
-const CHINA_CSV: &str = include_str!("../data/china.csv");
 const PRODUCTS_CSV: &str = include_str!("../data/products.csv");
 
 impl Codebook {
+    /// The text of the built-in `prefectures.csv`.
+    pub const LIAONING_CSV: &str = include_str!("../data/liaoning.csv");
+    /// The text of a `prefectures.csv` of all China.
+    pub const CHINA_CSV: &str = include_str!("../data/china.csv");
+
     /// The built-in set: Liaoning's 14 prefectures.
     ///
     /// # Panics
     /// Never: the shipped data are read by a test.
     pub fn liaoning() -> Self {
-        Self::built_in("liaoning.csv", LIAONING_CSV)
+        Self::built_in("liaoning.csv", Self::LIAONING_CSV)
     }
 
     /// All 337 reporting units of China: 333 prefecture-level divisions and 4 municipalities.
@@ -194,7 +197,7 @@ impl Codebook {
     /// # Panics
     /// Never: the shipped data are read by a test.
     pub fn china() -> Self {
-        Self::built_in("china.csv", CHINA_CSV)
+        Self::built_in("china.csv", Self::CHINA_CSV)
     }
 
     fn built_in(file: &str, prefectures: &str) -> Self {

@@ -16,7 +16,7 @@ mod rows;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::codebook::{CsvFault, Line, PrefectureCode, Product};
+use crate::codebook::{Codebook, CsvFault, Line, PrefectureCode, Product};
 use crate::reject::closed_names;
 use crate::units::{BusinessDay, Fen};
 use serde::{Deserialize, Serialize};
@@ -262,18 +262,24 @@ impl<'a> ReferenceFiles<'a> {
 }
 
 impl Reference {
-    /// Reads a set. Files that are not there are empty ones.
+    /// Reads a set. Files that are not there are empty ones. Every prefecture that is named must be in
+    /// the codebook, where one is given.
     ///
     /// # Errors
     /// Every fault of every file, file by file, in the order of their lines.
-    pub fn from_csv(files: ReferenceFiles<'_>) -> Result<Self, Vec<CsvFault>> {
+    pub fn from_csv(
+        files: ReferenceFiles<'_>,
+        codebook: Option<&Codebook>,
+    ) -> Result<Self, Vec<CsvFault>> {
         let mut faults = Vec::new();
         let reference = Self {
-            benchmarks: given(files.benchmarks, |text| rows::benchmarks(text, &mut faults)),
-            plans: given(files.plans, |text| rows::plans(text, &mut faults)),
-            curves: given(files.plan_curves, |text| rows::curves(text, &mut faults)),
-            balances: given(files.balances, |text| rows::balances(text, &mut faults)),
-            baselines: given(files.baselines, |text| rows::baselines(text, &mut faults)),
+            benchmarks: given(files.benchmarks, |text| {
+                rows::benchmarks(text, codebook, &mut faults)
+            }),
+            plans: given(files.plans, |text| rows::plans(text, codebook, &mut faults)),
+            curves: given(files.plan_curves, |text| rows::curves(text, codebook, &mut faults)),
+            balances: given(files.balances, |text| rows::balances(text, codebook, &mut faults)),
+            baselines: given(files.baselines, |text| rows::baselines(text, codebook, &mut faults)),
         };
         if faults.is_empty() { Ok(reference) } else { Err(faults) }
     }

@@ -56,15 +56,24 @@ pub enum Table {
     Products,
     /// The days, with their periods and status.
     Calendar,
+    /// Who lags: growth, and what it is held against, as of each complete day.
+    Indicators,
+    /// What growth is held against, as used.
+    Benchmarks,
+    /// What is planned, as used.
+    Plans,
 }
 
 impl Table {
     /// Every table, in the order in which a publish writes them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::DailyRollups,
         Self::Restatements,
         Self::DeadLetters,
         Self::Calendar,
+        Self::Indicators,
+        Self::Benchmarks,
+        Self::Plans,
         Self::Prefectures,
         Self::Products,
         Self::Ledger,
@@ -82,6 +91,9 @@ impl Table {
             Self::Prefectures => "prefectures",
             Self::Products => "products",
             Self::Calendar => "calendar",
+            Self::Indicators => "indicators",
+            Self::Benchmarks => "benchmarks",
+            Self::Plans => "plans",
         }
     }
 
@@ -96,6 +108,9 @@ impl Table {
             Self::Prefectures => prefectures(),
             Self::Products => products(),
             Self::Calendar => calendar(),
+            Self::Indicators => indicators(),
+            Self::Benchmarks => benchmarks(),
+            Self::Plans => plans(),
         };
         Arc::new(Schema::new(fields))
     }
@@ -247,6 +262,47 @@ fn calendar() -> Vec<Field> {
     fields
 }
 
+/// Figures are doubles here, as nobody sums them; what is decided by them has been decided before.
+fn indicators() -> Vec<Field> {
+    let mut fields = ["as_of_date", "period_start", "period_end"]
+        .map(|name| required(name, DataType::Date32))
+        .to_vec();
+    fields.extend(texts(["period", "level", "prefecture_code"]));
+    fields.extend(["line_code", "product_code"].map(|name| optional(name, DataType::Utf8)));
+    fields.extend(texts(["measure", "comparison"]));
+    let figures = ["value", "base", "own_growth", "benchmark", "gap_pp"];
+    fields.extend(figures.map(|name| optional(name, DataType::Float64)));
+    let words = ["light", "why", "benchmark_level", "source"];
+    fields.extend(words.map(|name| optional(name, DataType::Utf8)));
+    fields.extend(["rank", "rank_change"].map(|name| optional(name, DataType::Int32)));
+    fields.extend(texts(["reference_version"]));
+    fields
+}
+
+fn benchmarks() -> Vec<Field> {
+    let mut fields: Vec<_> = texts(["versus", "level"]).collect();
+    fields.extend(["code", "line_code"].map(|name| optional(name, DataType::Utf8)));
+    fields.extend(texts(["measure"]));
+    fields.extend(["period_start", "period_end"].map(|name| required(name, DataType::Date32)));
+    fields.extend(["growth_pct", "share_pct"].map(|name| optional(name, DataType::Float64)));
+    fields.push(required("weight", DataType::Int64));
+    fields.extend(texts(["basis"]));
+    fields.push(optional("published_at", DataType::Date32));
+    fields.extend(texts(["source", "reference_version"]));
+    fields
+}
+
+fn plans() -> Vec<Field> {
+    let mut fields: Vec<_> = texts(["prefecture_code"]).collect();
+    fields.push(optional("line_code", DataType::Utf8));
+    fields.extend(texts(["measure"]));
+    fields.push(required("year", DataType::Int32));
+    fields.push(optional("volume", DataType::Int64));
+    fields.push(optional("revenue_yuan", money()));
+    fields.extend(texts(["source", "reference_version"]));
+    fields
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,6 +328,22 @@ mod tests {
     }
 
     #[test]
+    fn indicators_are_as_the_contract_says() {
+        let schema = Table::Indicators.schema();
+        let columns: Vec<_> = schema
+            .fields()
+            .iter()
+            .map(|field| format!("{} {}", field.name(), field.data_type()))
+            .collect();
+        let expected = "as_of_date Date32, period_start Date32, period_end Date32, period Utf8, \
+            level Utf8, prefecture_code Utf8, line_code Utf8, product_code Utf8, measure Utf8, \
+            comparison Utf8, value Float64, base Float64, own_growth Float64, benchmark Float64, \
+            gap_pp Float64, light Utf8, why Utf8, benchmark_level Utf8, source Utf8, rank Int32, \
+            rank_change Int32, reference_version Utf8";
+        assert_eq!(columns.join(", "), expected);
+    }
+
+    #[test]
     fn no_table_uses_a_type_that_a_reader_would_misread() {
         for table in Table::ALL {
             for field in table.schema().fields() {
@@ -281,6 +353,7 @@ mod tests {
                         | DataType::Utf8
                         | DataType::Int32
                         | DataType::Int64
+                        | DataType::Float64
                         | DataType::Binary
                         | DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE)
                 ) || *field.data_type() == instant();

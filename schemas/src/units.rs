@@ -85,6 +85,16 @@ impl Span {
         Self(hours as i64 * MICROS_PER_HOUR)
     }
 
+    /// A span of milliseconds.
+    pub const fn millis(millis: u32) -> Self {
+        Self(millis as i64 * 1_000)
+    }
+
+    /// A span of whole seconds.
+    pub const fn seconds(seconds: u32) -> Self {
+        Self(seconds as i64 * MICROS_PER_SECOND)
+    }
+
     /// A span of whole minutes.
     pub const fn minutes(minutes: u32) -> Self {
         Self(minutes as i64 * 60 * MICROS_PER_SECOND)

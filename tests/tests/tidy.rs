@@ -394,7 +394,7 @@ fn snapshot(codebook: &Codebook) -> Snapshot {
 #[test]
 fn business_metrics_are_documented() {
     let codebook = Codebook::liaoning();
-    let text = business::text(Some(&snapshot(&codebook)), &codebook).expect("it can be encoded");
+    let text = business::text(Some(&snapshot(&codebook))).expect("it can be encoded");
     let mut exposed = Listed::new();
     for line in text.lines() {
         if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' ')) {

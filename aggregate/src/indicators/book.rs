@@ -118,6 +118,8 @@ pub struct Book {
     units: BTreeMap<Unit, usize>,
     /// For each unit, scope and range one sum.
     sums: Vec<Figures>,
+    /// For each unit and scope, whether anything was added: most of a small branch's have nothing.
+    active: Vec<bool>,
 }
 
 impl Book {
@@ -181,8 +183,9 @@ impl Book {
         let units: BTreeSet<Unit> = input.provinces.iter().flat_map(of_province).collect();
         let units: BTreeMap<Unit, usize> = units.into_iter().zip(0..).collect();
         let ranges: Vec<Range> = ranges.into_iter().collect();
+        let active = vec![false; units.len() * SCOPES];
         let sums = vec![Figures::default(); units.len() * SCOPES * ranges.len()];
-        Self { as_of: input.as_of, known_from: None, members, ranges, units, sums }
+        Self { as_of: input.as_of, known_from: None, members, ranges, units, sums, active }
     }
 
     fn add(&mut self, page: &mut Page, key: CellKey, figures: Figures) {
@@ -197,7 +200,12 @@ impl Book {
             page.prefecture = Some(key.prefecture);
         }
         let Some(unit) = page.unit else { return };
-        let first = self.place(unit, Scope::Product(key.product));
+        if page.holding.is_empty() {
+            return;
+        }
+        let scope = Scope::Product(key.product);
+        self.active[unit * SCOPES + scope.index()] = true;
+        let first = self.place(unit, scope);
         for range in &page.holding {
             self.sums[first + range] += figures;
         }
@@ -212,7 +220,11 @@ impl Book {
         for unit in 0..self.units.len() {
             for product in Product::ALL {
                 let from = self.place(unit, Scope::Product(*product));
+                if !self.active[unit * SCOPES + Scope::Product(*product).index()] {
+                    continue;
+                }
                 for scope in [Scope::Line(product.line()), Scope::Total] {
+                    self.active[unit * SCOPES + scope.index()] = true;
                     let to = self.place(unit, scope);
                     for range in 0..self.ranges.len() {
                         let figures = self.sums[from + range];
@@ -224,13 +236,19 @@ impl Book {
     }
 
     fn add_up_provinces(&mut self, input: &Input<'_>) {
-        let size = SCOPES * self.ranges.len();
         for (prefecture, province) in input.provinces {
-            let unit = |unit| self.units.get(&unit).copied().unwrap_or_default() * size;
-            let (from, to) = (unit(Unit::Prefecture(*prefecture)), unit(Unit::Province(*province)));
-            for place in 0..size {
-                let figures = self.sums[from + place];
-                self.sums[to + place] += figures;
+            let (from, to) = (Unit::Prefecture(*prefecture), Unit::Province(*province));
+            let (from, to) = (self.units[&from] * SCOPES, self.units[&to] * SCOPES);
+            for scope in 0..SCOPES {
+                if !self.active[from + scope] {
+                    continue;
+                }
+                self.active[to + scope] = true;
+                let ranges = self.ranges.len();
+                for range in 0..ranges {
+                    let figures = self.sums[(from + scope) * ranges + range];
+                    self.sums[(to + scope) * ranges + range] += figures;
+                }
             }
         }
     }
@@ -243,6 +261,11 @@ impl Book {
     /// Every unit, provinces first, in the order of the codes.
     pub fn units(&self) -> impl Iterator<Item = Unit> {
         self.units.keys().copied()
+    }
+
+    /// Whether a unit has had any business of a scope in any range.
+    pub fn has(&self, unit: Unit, scope: Scope) -> bool {
+        self.active[self.units[&unit] * SCOPES + scope.index()]
     }
 
     /// The prefectures of a province, in the order of the codes.

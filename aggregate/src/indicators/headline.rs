@@ -8,6 +8,10 @@ use super::book::Unit;
 use super::growth::minus;
 use super::{Comparison, Exact, Indicator, Light};
 
+/// The four commensurates, as comparisons.
+pub const COMMENSURATES: [Comparison; 4] =
+    [Comparison::Local, Comparison::Industry, Comparison::Peer, Comparison::Plan];
+
 /// Who lags.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headline {
@@ -21,9 +25,7 @@ impl Headline {
     /// Counts over rows of [`evaluate`](super::evaluate).
     pub fn of(rows: &[Indicator]) -> Self {
         let mut headline = Self::default();
-        for comparison in
-            [Comparison::Local, Comparison::Industry, Comparison::Peer, Comparison::Plan]
-        {
+        for comparison in COMMENSURATES {
             headline.lagging.insert(comparison, BTreeSet::new());
         }
         for row in rows {

@@ -71,13 +71,16 @@ impl Case {
         let plans = [PLAN_COLUMNS, &self.plans].concat();
         let curves = ["code,line,measure,date,share_pct\n", &self.curves].concat();
         let balances = ["code,date,own_yuan,market_yuan,source\n", &self.balances].concat();
-        let reference = Reference::from_csv(ReferenceFiles {
-            benchmarks: Some(&benchmarks),
-            plans: Some(&plans),
-            plan_curves: Some(&curves),
-            balances: Some(&balances),
-            baselines: None,
-        })
+        let reference = Reference::from_csv(
+            ReferenceFiles {
+                benchmarks: Some(&benchmarks),
+                plans: Some(&plans),
+                plan_curves: Some(&curves),
+                balances: Some(&balances),
+                baselines: None,
+            },
+            None,
+        )
         .expect("sound reference data");
         let provinces = (1..=14).map(|n| (code(PROVINCE + 100 * n), code(PROVINCE))).collect();
         let settings = Settings { data_from: self.data_from, ..Settings::default() };

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::checkpoint::Checkpoint;
+use crate::config::IndicatorsConfig;
+use crate::reference::ReferenceSet;
 
 fn event(id: &str) -> String {
     format!(
@@ -49,7 +51,8 @@ impl Bench {
             topic: None,
             rules: Rules::with_defaults(&codebook),
             publish: PublishSettings {
-                codebook: Arc::new(codebook),
+                reference: Arc::new(ReferenceSet::liaoning()),
+                indicators: IndicatorsConfig::default(),
                 grace: Span::hours(1),
                 final_after: Span::hours(72),
                 retention_days: 90,

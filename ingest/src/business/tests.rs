@@ -1,12 +1,17 @@
 //! The sums of every period at the edges of day, month, quarter and year.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use postroad_aggregate::event::CellKey;
+use postroad_aggregate::measures::Measures;
 use postroad_aggregate::merge::Rollup;
-use postroad_schemas::units::Span;
+use postroad_schemas::codebook::{PrefectureCode, Product};
+use postroad_schemas::units::{BusinessDay, Fen, Span};
 
 use super::*;
 use crate::publish::manifest::{MANIFEST_FORMAT, Manifest, ShardEntry, Totals};
+use crate::reference::ReferenceSet;
 
 fn date(text: &str) -> BusinessDay {
     let part = |range: std::ops::Range<usize>| text[range].parse().expect("digits");
@@ -53,14 +58,16 @@ fn snapshot(rollup: Rollup, watermarks: &[Option<Timestamp>], published_at: Time
         complete_through: None,
         final_through: None,
         reference: String::new(),
+        indicators: None,
         files: BTreeMap::new(),
         history: BTreeMap::new(),
     };
-    Snapshot { manifest: Arc::new(manifest), rollup: Arc::new(rollup) }
+    let reference = Arc::new(ReferenceSet::liaoning());
+    Snapshot { manifest: Arc::new(manifest), rollup: Arc::new(rollup), reference, evaluation: None }
 }
 
 fn scrape(snapshot: &Snapshot) -> String {
-    text(Some(snapshot), &Codebook::liaoning()).expect("an exposition")
+    text(Some(snapshot)).expect("an exposition")
 }
 
 /// The value of the one series of a metric that has these labels.
@@ -112,10 +119,35 @@ fn a_period_runs_from_its_first_day_to_the_as_of_day() {
 }
 
 #[test]
-fn a_series_without_anything_in_its_period_is_absent() {
-    check("2021-02-01", &["2021-01-01"], [None, None, Some(1), Some(1)]);
+fn a_cell_without_anything_in_a_period_is_zero_there_and_absent_without_anything_in_two_years() {
+    check("2021-02-01", &["2021-01-01"], [Some(0), Some(0), Some(1), Some(1)]);
+    check("2021-02-01", &["2020-01-01"], [Some(0); 4]);
     check("2021-01-01", &["2020-12-31"], [None; 4]);
-    check("2024-03-01", &["2024-02-29"], [None, None, Some(1), Some(1)]);
+    check("2024-03-01", &["2024-02-29"], [Some(0), Some(0), Some(1), Some(1)]);
+}
+
+/// Of these days, the baselines on `as_of`: of the day, month, quarter and year.
+#[track_caller]
+fn check_baselines(as_of: &str, days: &[&str], volumes: [Option<i32>; 4]) {
+    let noon = date(as_of).start() + Span::hours(12);
+    let text = scrape(&snapshot(rollup(days), &[Some(noon)], noon + Span::hours(1)));
+    for (period, expect) in ["day", "mtd", "qtd", "ytd"].into_iter().zip(volumes) {
+        let volume = value(&text, &format!("postroad_{period}_volume_baseline"), &[]);
+        assert_eq!(volume, expect.map(f64::from), "{period} baseline on {as_of}");
+        let revenue = value(&text, &format!("postroad_{period}_revenue_yuan_baseline"), &[]);
+        assert_eq!(revenue, expect.map(|count| f64::from(count * 101) / 100.0));
+    }
+}
+
+#[test]
+fn a_baseline_is_of_the_same_elapsed_days_a_year_before_or_absent() {
+    let days = ["2020-01-01", "2020-04-01", "2020-06-01", "2020-06-30", "2020-07-01", "2021-06-30"];
+    check_baselines("2021-06-30", &days, [Some(1), Some(2), Some(3), Some(4)]);
+    check_baselines("2021-06-29", &days, [Some(0), Some(1), Some(2), Some(3)]);
+    // 29 February is held against the 28th.
+    check_baselines("2024-02-29", &["2023-02-28", "2024-02-29"], [Some(1); 4]);
+    // Of the year before the log nothing is known, which is not nothing.
+    check_baselines("2021-06-30", &["2021-06-30"], [None; 4]);
 }
 
 #[test]
@@ -155,7 +187,7 @@ fn the_as_of_moment_is_the_newest_shard_time_but_not_after_the_publish() {
 
 #[test]
 fn nothing_is_shown_by_who_does_not_publish_and_names_by_who_does() {
-    assert_eq!(text(None, &Codebook::liaoning()).expect("an exposition"), "");
+    assert_eq!(text(None).expect("an exposition"), "");
     let text = scrape(&snapshot(Rollup::default(), &[None], Timestamp::from_micros(0)));
     assert_eq!(value(&text, "postroad_prefectures", &[]), Some(14.0));
     let labels = [

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use clap::Args;
 use postroad_aggregate::rules::Rules;
-use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::Span;
 
 use super::{Input, config_failure, load, location, print};
 use crate::backfill::{BackfillOptions, Summary, backfill};
-use crate::config::{Config, DeadLettersConfig, load_codebook};
+use crate::config::{Config, DeadLettersConfig, IndicatorsConfig};
 use crate::error::{Exit, Failure};
 use crate::publish::PublishSettings;
+use crate::reference::ReferenceSet;
 use crate::source::file::LineFormat;
 use crate::store::{Store, StoreError};
 
@@ -36,7 +36,7 @@ pub(super) struct BackfillArgs {
     /// Take rules, days, reference data and the store's options from a configuration; the contract's defaults otherwise.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A folder with prefectures.csv; the built-in Liaoning set otherwise.
+    /// A folder with reference data; the built-in Liaoning set otherwise.
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     reference: Option<PathBuf>,
     /// The files, in the order of their offsets.
@@ -65,15 +65,17 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
 }
 
 fn options(args: BackfillArgs, config: Option<Config>) -> Result<BackfillOptions, Failure> {
-    let (rules, codebook, grace, kept) = if let Some(config) = config {
-        (config.rules, config.codebook, config.days.grace, config.dead_letters)
+    let (rules, reference, indicators, grace, kept) = if let Some(config) = config {
+        let reference = Arc::clone(config.reference.set());
+        (config.rules, reference, config.indicators, config.days.grace, config.dead_letters)
     } else {
-        let codebook = match &args.reference {
-            Some(dir) => load_codebook(dir).map_err(|faults| config_failure(&faults))?,
-            None => Codebook::liaoning(),
+        let reference = match &args.reference {
+            Some(dir) => ReferenceSet::load(dir).map_err(|faults| config_failure(&faults))?,
+            None => ReferenceSet::liaoning(),
         };
         let kept = DeadLettersConfig { keep_payload: false, retention_days: 90 };
-        (Rules::with_defaults(&codebook), codebook, Span::hours(1), kept)
+        let rules = Rules::with_defaults(&reference.codebook);
+        (rules, Arc::new(reference), IndicatorsConfig::default(), Span::hours(1), kept)
     };
     Ok(BackfillOptions {
         files: args.files,
@@ -84,7 +86,8 @@ fn options(args: BackfillArgs, config: Option<Config>) -> Result<BackfillOptions
         contract: args.contract,
         topic: args.topic,
         publish: PublishSettings {
-            codebook: Arc::new(codebook),
+            reference,
+            indicators,
             grace,
             final_after: Span::hours(rules.final_after_h),
             retention_days: kept.retention_days,

@@ -69,7 +69,8 @@ fn what_is_not_said_is_as_the_contract_says() {
     assert_eq!((config.days.open_days, config.days.grace), (45, Span::hours(1)));
     assert!(!config.dead_letters.keep_payload);
     assert_eq!(config.dead_letters.retention_days, 90);
-    assert_eq!(config.codebook, Codebook::liaoning());
+    assert_eq!(config.reference.set().version, ReferenceSet::liaoning().version);
+    assert_eq!(config.indicators, IndicatorsConfig::default());
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
 }
 
@@ -140,7 +141,7 @@ listen = "127.0.0.1:9464"
     let defaults = valid(MINIMAL);
     assert_eq!(config.kafka.topics, defaults.kafka.topics);
     assert_eq!(config.rules, defaults.rules);
-    assert_eq!(config.codebook, defaults.codebook);
+    assert_eq!(config.reference.set().codebook, defaults.reference.set().codebook);
     assert_eq!(config.checkpoint.interval, defaults.checkpoint.interval);
     assert_eq!(config.http.listen, defaults.http.listen);
 }
@@ -470,13 +471,13 @@ fn reference_data_are_read_whole_or_their_faults_told() {
     let folder = folder();
     let dir = format!("reference.dir = {:?}", folder.path().display().to_string());
     let path = folder.path().display().to_string();
-    check(&dir, "reference.dir", &path, "prefectures.csv cannot be read");
+    check(&dir, "reference.dir", &format!("{path:?}"), "holds no file of the reference data");
     let all = include_str!("../../../schemas/data/liaoning.csv");
     let two: Vec<&str> = all.lines().take(3).collect();
     let prefectures = folder.path().join("prefectures.csv");
     std::fs::write(&prefectures, two.join("\n")).expect("a file");
     let config = valid(&format!("{MINIMAL}\n{dir}"));
-    assert_eq!(config.codebook.prefectures().len(), 2);
+    assert_eq!(config.reference.set().codebook.prefectures().len(), 2);
     assert_eq!(config.rules.prefectures.len(), 2, "the rules know the codes of the codebook");
     std::fs::write(&prefectures, format!("{}\n{}\n", two.join("\n"), two[1])).expect("a file");
     let faults = lines(parse(&format!("{MINIMAL}\n{dir}")));
@@ -500,8 +501,8 @@ fn a_products_file_that_cannot_be_read_is_told_and_not_replaced() {
     let row = "210100,Shenyang,沈阳市,210000,Liaoning,辽宁省,,";
     std::fs::write(dir.path().join("prefectures.csv"), format!("{header}\n{row}\n"))
         .expect("a file");
-    assert!(load_codebook(dir.path()).is_ok(), "without it the built-in names hold");
+    assert!(ReferenceSet::load(dir.path()).is_ok(), "without it the built-in names hold");
     std::fs::create_dir(dir.path().join("products.csv")).expect("a folder in its place");
-    let faults = load_codebook(dir.path()).expect_err("a fault");
+    let faults = ReferenceSet::load(dir.path()).expect_err("a fault");
     assert!(faults[0].to_string().contains("products.csv cannot be read"), "{faults:?}");
 }

@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postroad_aggregate::rules::Rules;
-use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::{Span, Timestamp};
 use rdkafka::ClientConfig;
@@ -27,11 +26,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::clock::{Clock, now};
 use crate::config::{
-    CheckpointConfig, Config, DaysConfig, DeadLettersConfig, HttpConfig, KafkaConfig,
-    PublishConfig, Start, StoreConfig, TopicConfig,
+    CheckpointConfig, Config, DaysConfig, DeadLettersConfig, HttpConfig, IndicatorsConfig,
+    KafkaConfig, PublishConfig, Start, StoreConfig, TopicConfig,
 };
 use crate::error::{Exit, Failure};
 use crate::http;
+use crate::reference::{ReferenceSet, ReferenceSource};
 use crate::run::{Shown, run_by};
 use crate::simulate::province::{Province, ProvinceOptions};
 use crate::simulate::topic_of;
@@ -90,7 +90,8 @@ pub async fn demo(options: DemoOptions, stop: impl Future<Output = ()>) -> Resul
     let (end, ended) = watch::channel(false);
     let producer =
         produce(&options, &config.kafka.brokers, &clock, shown.status.clone(), ended.clone())?;
-    let screen = screen::Screen::open(&options, &root, shown.clone(), &config.codebook);
+    let screen =
+        screen::Screen::open(&options, &root, shown.clone(), &config.reference.set().codebook);
     let screen = tokio::spawn(screen.run(ended.clone()));
     let mut pipeline = Box::pin(run_by(clock, config, shown, until(ended)));
     tokio::pin!(stop);
@@ -174,7 +175,7 @@ fn make_folder(root: &Path) -> Result<(PathBuf, File), Failure> {
 }
 
 fn config(options: &DemoOptions, root: PathBuf, brokers: String) -> Config {
-    let codebook = Codebook::liaoning();
+    let reference = ReferenceSet::liaoning();
     let topic = |contract| TopicConfig {
         name: topic_of(contract).to_owned(),
         contract,
@@ -191,11 +192,12 @@ fn config(options: &DemoOptions, root: PathBuf, brokers: String) -> Config {
         },
         store: StoreConfig { location: Location::Folder(root) },
         checkpoint: CheckpointConfig { interval: Duration::from_secs(1), keep: 4 },
-        rules: Rules::with_defaults(&codebook),
+        rules: Rules::with_defaults(&reference.codebook),
         days: DaysConfig { open_days: 45, grace: Span::hours(1) },
         dead_letters: DeadLettersConfig { keep_payload: false, retention_days: 90 },
         publish: PublishConfig { interval: Duration::from_secs(1) },
-        codebook,
+        reference: ReferenceSource::fixed(reference),
+        indicators: IndicatorsConfig::default(),
         http: HttpConfig { listen: options.listen },
     }
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::shards::stall::Stall;
 
 /// CONTRACT's pipeline metrics with their labels; the first group is there from the start.
-const FROM_THE_START: [(&str, &[&str]); 15] = [
+const FROM_THE_START: [(&str, &[&str]); 16] = [
     ("postroad_shards", &["state"]),
     ("postroad_rebalances_total", &[]),
     ("postroad_checkpoint_duration_seconds", &[]),
@@ -23,6 +23,7 @@ const FROM_THE_START: [(&str, &[&str]); 15] = [
     ("postroad_queue_bytes", &[]),
     ("postroad_state_cells", &[]),
     ("postroad_dedupe_ids", &[]),
+    ("postroad_reference_last_reload_success_timestamp_seconds", &[]),
     ("postroad_reference_last_reload_successful", &[]),
     ("postroad_build_info", &["version", "revision"]),
 ];

@@ -9,17 +9,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use postroad_aggregate::days::Horizon;
 use postroad_aggregate::merge::Rollup;
-use postroad_schemas::codebook::Codebook;
 use postroad_schemas::tables::Table;
 use postroad_schemas::time::parse_date;
 use postroad_schemas::units::{BusinessDay, Span, Timestamp};
 
 use self::files::{Files, retained};
+use super::indicators::{Frozen, Known};
 use super::manifest::{MANIFEST_FORMAT, MANIFESTS_KEPT, Manifest, ShardEntry, Totals};
-use super::restatements::{Before, Changes, Restatement};
-use super::{PublishError, history, parquet_file, rows};
+use super::restatements::{Before, Changes, Restatement, next_month};
+use super::{PublishError, history, rows};
 use crate::checkpoint::envelope::Seq;
 use crate::checkpoint::{Checkpoint, ShardId};
+use crate::config::IndicatorsConfig;
+use crate::reference::ReferenceSet;
 
 /// A shard, with its newest checkpoint where it has one.
 pub type Loaded = (ShardId, Option<(Seq, Arc<Checkpoint>)>);
@@ -31,8 +33,12 @@ pub struct DraftInput {
     pub shards: Vec<Loaded>,
     /// Which days are complete and final.
     pub horizon: Horizon,
-    /// Names.
-    pub codebook: Arc<Codebook>,
+    /// Names, and what figures are held against.
+    pub reference: Arc<ReferenceSet>,
+    /// What decides who lags, and as of which days that is told.
+    pub indicators: IndicatorsConfig,
+    /// What is known of the indicators of the publish before.
+    pub known: Known,
     /// How many days after it was judged a dead letter is published.
     pub retention_days: u32,
     /// The publish before.
@@ -60,6 +66,8 @@ pub struct Draft {
     pub rollup: Rollup,
     /// How many final cells it moves.
     pub restated: usize,
+    /// What is known of its indicators.
+    pub known: Known,
 }
 
 /// The merged shards, and what they change.
@@ -75,8 +83,12 @@ impl DraftInput {
     pub fn shows_the_same_as(&self, last: &Manifest) -> bool {
         self.entries() == last.shards
             && self.horizon == last.horizon()
-            && reference_hash(&self.codebook) == last.reference
+            && self.reference.version == last.reference
             && self.dead_letters() == last.dead_letters
+            && last.indicators.is_none_or(|entry| {
+                entry.settings == self.indicators.settings
+                    && !(entry.behind && self.known.is_due(self.now, &self.indicators))
+            })
     }
 
     /// The first moment of judging that retention still keeps, inclusive.
@@ -120,6 +132,20 @@ pub fn merge(input: &DraftInput, before: Before) -> Merged {
 }
 
 impl Merged {
+    /// The merged cells.
+    pub(super) fn rollup(&self) -> &Rollup {
+        &self.rollup
+    }
+
+    /// Whether any cell of the days up to one, inclusive, differs from the publish before.
+    pub(super) fn has_moved_through(&self, last: BusinessDay) -> bool {
+        let months = self.changes.months.iter().filter(|month| **month <= last);
+        months.into_iter().any(|month| {
+            let until = next_month(*month).min(last.plus_days(1));
+            !self.before.cells.days(*month, until).eq(self.rollup.days(*month, until))
+        })
+    }
+
     /// The months whose restatements are written again, so that the earlier ones are needed.
     pub fn restated_months(&self, input: &DraftInput) -> BTreeSet<BusinessDay> {
         let restated = self.changes.restated.iter().map(|row| row.cell.day.month_start());
@@ -134,16 +160,20 @@ impl Merged {
     }
 }
 
-/// Encodes every file whose rows differ from the publish before. `so_far` are the restatements of
-/// [`Merged::restated_months`] that it shows.
+/// What a draft needs of the publish before.
+#[derive(Debug, Default)]
+pub struct Earlier {
+    /// The restatements that it shows, of [`Merged::restated_months`].
+    pub restatements: BTreeMap<BusinessDay, Vec<Restatement>>,
+    /// Its frozen indicators, of the months of [`Plan::of`](super::indicators::Plan::of).
+    pub frozen: Frozen,
+}
+
+/// Encodes every file whose rows differ from the publish before.
 ///
 /// # Errors
 /// A sum that its column cannot hold.
-pub fn draft(
-    input: &DraftInput,
-    merged: Merged,
-    so_far: BTreeMap<BusinessDay, Vec<Restatement>>,
-) -> Result<Draft, PublishError> {
+pub fn draft(input: &DraftInput, merged: Merged, earlier: Earlier) -> Result<Draft, PublishError> {
     let checkpoints = input.checkpoints();
     let rollup = &merged.rollup;
     let manifest = Manifest {
@@ -156,7 +186,8 @@ pub fn draft(
         complete_without_through: input.horizon.complete_without_through,
         complete_through: input.horizon.complete_through,
         final_through: input.horizon.final_through,
-        reference: reference_hash(&input.codebook),
+        reference: input.reference.version.clone(),
+        indicators: None,
         files: BTreeMap::new(),
         history: BTreeMap::new(),
     };
@@ -166,16 +197,20 @@ pub fn draft(
     let mut files = Files { input, manifest, changed: Vec::new(), created: Vec::new() };
     files.daily_rollups(&merged)?;
     files.final_cells(&merged)?;
-    files.restatements(&merged, so_far)?;
+    files.restatements(&merged, earlier.restatements)?;
     files.dead_letters(&checkpoints)?;
     files.calendar(rollup)?;
-    files.add(&file_key(Table::Prefectures, None), &rows::prefectures(&input.codebook))?;
-    files.add(&file_key(Table::Products, None), &rows::products(&input.codebook))?;
+    let known = files.indicators(&merged, &earlier.frozen)?;
+    let reference = &input.reference;
+    files.add(&file_key(Table::Benchmarks, None), &rows::benchmarks(reference))?;
+    files.add(&file_key(Table::Plans, None), &rows::plans(reference))?;
+    files.add(&file_key(Table::Prefectures, None), &rows::prefectures(&reference.codebook))?;
+    files.add(&file_key(Table::Products, None), &rows::products(&reference.codebook))?;
     files.add(&file_key(Table::Ledger, None), &rows::ledger(&checkpoints))?;
     files.add(&file_key(Table::Publishes, None), &rows::publishes(&manifests[kept..]))?;
     let Files { manifest, changed: files, created: objects, .. } = files;
     let restated = merged.changes.restated.len();
-    Ok(Draft { manifest, files, objects, rollup: merged.rollup, restated })
+    Ok(Draft { manifest, files, objects, rollup: merged.rollup, restated, known })
 }
 
 /// Whether an instant lies in a year that every reader can show; broken clocks point elsewhere.
@@ -193,12 +228,6 @@ fn totals(checkpoints: &[&Checkpoint], rollup: &Rollup) -> Totals {
         totals.ignored += ledger.ignored;
     }
     totals
-}
-
-fn reference_hash(codebook: &Codebook) -> String {
-    let prefectures = parquet_file::rows_hash(&rows::prefectures(codebook));
-    let products = parquet_file::rows_hash(&rows::products(codebook));
-    format!("{:032x}", prefectures ^ products.rotate_left(64))
 }
 
 /// The key of a table's file: by month of the business day, or one for the whole table.

@@ -1,6 +1,7 @@
-//! What has to outlive a publish: the final cells as they were shown, and every restatement so far.
+//! What has to outlive a publish: the final cells as they were shown, every restatement so far, and the
+//! indicators as of days that are final.
 //!
-//! Neither can be had again from the log. So both are kept, by month, as immutable objects
+//! None can be had again from the log. So they are kept, by month, as immutable objects
 //! `history/<kind>/business_month=<month>/<publish>-<nonce>.parquet`, which are created and read
 //! back before the manifest that names them. Whoever publishes next takes from them what was final
 //! and finds what has moved since, whether it was there or not.
@@ -26,6 +27,7 @@ use postroad_schemas::units::BusinessDay;
 use tracing::error;
 
 use super::draft::{file_key, month_of};
+use super::indicators::Frozen;
 use super::manifest::{HISTORY_SINCE, Manifest};
 use super::restatements::{Before, Restatement};
 use super::{PublishError, Publisher, file_hash, parquet_file, rows};
@@ -39,6 +41,11 @@ pub fn final_cells_place(month: BusinessDay) -> String {
 /// The place of a month's restatements in a manifest's history.
 pub fn restatements_place(month: BusinessDay) -> String {
     format!("{}/restatements/business_month={month}", folder())
+}
+
+/// The place of a month's frozen indicators in a manifest's history.
+pub fn indicators_place(month: BusinessDay) -> String {
+    format!("{}/indicators/business_month={month}", folder())
 }
 
 /// The key of an object that is made for a publish.
@@ -90,7 +97,7 @@ impl Publisher {
         month: BusinessDay,
     ) -> Result<Option<Vec<(CellKey, Measures)>>, PublishError> {
         let file = file_key(Table::DailyRollups, Some(month));
-        let batch = self.either_copy(newest, &final_cells_place(month), &file).await?;
+        let batch = self.either_table(newest, &final_cells_place(month), &file).await?;
         let Some(mut cells) = batch.as_ref().and_then(rows::read_daily_rollups) else {
             return Ok(None);
         };
@@ -112,7 +119,7 @@ impl Publisher {
                 continue;
             }
             let file = file_key(Table::Restatements, Some(month));
-            let batch = self.either_copy(&newest, &place, &file).await?;
+            let batch = self.either_table(&newest, &place, &file).await?;
             if let Some(found) = batch.as_ref().and_then(rows::read_restatements) {
                 *rows = found;
             } else {
@@ -128,6 +135,46 @@ impl Publisher {
         Ok(so_far)
     }
 
+    /// The indicators of these months as of days that are frozen, encoded.
+    pub(super) async fn frozen_indicators(
+        &mut self,
+        months: &BTreeSet<BusinessDay>,
+    ) -> Result<Frozen, PublishError> {
+        let mut frozen = Frozen::new();
+        let Some(newest) = self.newest().cloned() else { return Ok(frozen) };
+        for month in months {
+            let place = indicators_place(*month);
+            if !newest.history.contains_key(&place) {
+                continue;
+            }
+            let file = file_key(Table::Indicators, Some(*month));
+            if let Some(bytes) = self.either_copy(&newest, &place, &file).await? {
+                frozen.insert(*month, bytes);
+            } else {
+                self.counts.unknown += 1;
+                error!(
+                    %month,
+                    publish = newest.publish,
+                    "frozen indicators can be found neither in history/ nor in tables/: the table \
+                     goes on without them"
+                );
+            }
+        }
+        Ok(frozen)
+    }
+
+    /// [`Self::either_copy`], decoded.
+    async fn either_table(
+        &self,
+        newest: &Manifest,
+        place: &str,
+        file: &str,
+    ) -> Result<Option<RecordBatch>, PublishError> {
+        let Some(bytes) = self.either_copy(newest, place, file).await? else { return Ok(None) };
+        let decoded = offload(move || parquet_file::decode(bytes)).await?;
+        decoded.map(Some).map_err(|error| PublishError::Encode(format!("{place}: {error}")))
+    }
+
     /// The content of a place in the history, or of the file that shows the same: the first that is
     /// what the manifest says.
     async fn either_copy(
@@ -135,19 +182,14 @@ impl Publisher {
         newest: &Manifest,
         place: &str,
         file: &str,
-    ) -> Result<Option<RecordBatch>, PublishError> {
+    ) -> Result<Option<Bytes>, PublishError> {
         let kept = newest.history.get(place).map(|entry| (&*entry.key, &entry.file_hash));
         let shown = newest.files.get(file).map(|entry| (file, &entry.file_hash));
         for (key, hash) in kept.into_iter().chain(shown) {
             // A damaged answer is not yet a damaged object.
             for _ in 0..2 {
                 match self.store.get(&Path::from(key)).await {
-                    Ok(bytes) if file_hash(&bytes) == *hash => {
-                        let decoded = offload(move || parquet_file::decode(bytes)).await?;
-                        return decoded
-                            .map(Some)
-                            .map_err(|error| PublishError::Encode(format!("{key}: {error}")));
-                    }
+                    Ok(bytes) if file_hash(&bytes) == *hash => return Ok(Some(bytes)),
                     Ok(_) => {}
                     Err(error) if error.is_not_found() => break,
                     Err(error) => return Err(error.into()),

@@ -17,14 +17,15 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::PublishError;
+use super::indicators::IndicatorsEntry;
 use crate::checkpoint::{Checkpoint, Phase, ShardId, Source};
 use crate::store::{Store, StoreError, failed};
 
 /// The version that this program writes. It reads all up to this one.
 ///
 /// 2: the history, released days, the checksum. A program that does not know them would lose the
-/// first and show the second as open again.
-pub const MANIFEST_FORMAT: u32 = 2;
+/// first and show the second as open again. 3: indicators, whose frozen days it would lose.
+pub const MANIFEST_FORMAT: u32 = 3;
 
 /// The first version that has a history and a checksum.
 pub const HISTORY_SINCE: u32 = 2;
@@ -54,8 +55,12 @@ pub struct Manifest {
     pub complete_through: Option<BusinessDay>,
     /// Every day up to this one is final, inclusive.
     pub final_through: Option<BusinessDay>,
-    /// Fingerprint of the names used.
+    /// The version of the reference data used, which the store keeps under it; in formats before 3 a
+    /// fingerprint of the names alone.
     pub reference: String,
+    /// How the indicators were made; `None` where there are none.
+    #[serde(default)]
+    pub indicators: Option<IndicatorsEntry>,
     /// Every table file by its key.
     pub files: BTreeMap<String, FileEntry>,
     /// The objects of the history by place.

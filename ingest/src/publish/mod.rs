@@ -13,6 +13,7 @@
 pub mod draft;
 mod error;
 pub mod history;
+pub mod indicators;
 mod inspection;
 pub mod manifest;
 pub mod parquet_file;
@@ -29,19 +30,21 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use postroad_aggregate::days::{Horizon, ShardClock};
 use postroad_aggregate::merge::Rollup;
-use postroad_schemas::codebook::Codebook;
 use postroad_schemas::units::{Span, Timestamp};
 
-use self::draft::{Draft, DraftInput};
+use self::draft::{Draft, DraftInput, Earlier};
 pub use self::error::PublishError;
+use self::indicators::{Evaluation, Known, Plan};
 pub use self::manifest::published_entry;
 use self::manifest::{MANIFESTS_KEPT, Manifest};
 use self::restatements::Before;
 use crate::checkpoint::envelope::Seq;
 use crate::checkpoint::segments::Unsealed;
 use crate::checkpoint::{Checkpoint, ShardId};
+use crate::config::IndicatorsConfig;
 use crate::failpoint::Point;
 use crate::offload::offload;
+use crate::reference::ReferenceSet;
 use crate::store::{Store, StoreError, failed};
 
 /// How often a file is looked at anew that others replaced meanwhile.
@@ -50,8 +53,10 @@ const REPLACE_TRIES: u32 = 4;
 /// What decides the look of a publish besides the shards.
 #[derive(Debug, Clone)]
 pub struct PublishSettings {
-    /// Names.
-    pub codebook: Arc<Codebook>,
+    /// Names, and what figures are held against.
+    pub reference: Arc<ReferenceSet>,
+    /// What decides who lags, and as of which days that is told.
+    pub indicators: IndicatorsConfig,
     /// How long after its end a day can be complete.
     pub grace: Span,
     /// How long after its end a day is final.
@@ -67,6 +72,10 @@ pub struct Snapshot {
     pub manifest: Arc<Manifest>,
     /// The merged cells.
     pub rollup: Arc<Rollup>,
+    /// The reference data that it was made with.
+    pub reference: Arc<ReferenceSet>,
+    /// The indicators as of the last complete day; `None` before any day is.
+    pub evaluation: Option<Arc<Evaluation>>,
 }
 
 /// What a publisher has done since it was last asked.
@@ -90,6 +99,8 @@ pub struct Publisher {
     manifests: Vec<Arc<Manifest>>,
     /// What is known of the cells that some publish showed.
     before: Before,
+    /// What is known of the indicators that this publisher published.
+    known: Known,
     /// Keys of files, and places of the history, that are not what the newest manifest says.
     damaged: BTreeSet<String>,
     /// Keys of files that the newest manifest does not name: a crash came before their deletion.
@@ -112,6 +123,7 @@ impl Publisher {
             unsealed: BTreeMap::new(),
             manifests: Vec::new(),
             before: Before::default(),
+            known: Known::default(),
             damaged: BTreeSet::new(),
             stray: BTreeSet::new(),
             is_unseen: false,
@@ -132,19 +144,41 @@ impl Publisher {
         std::mem::take(&mut self.counts)
     }
 
-    /// What was published last, as it stands; `None` before the first publish.
-    pub fn snapshot(&self) -> Option<Snapshot> {
-        let manifest = Arc::clone(self.newest()?);
-        if self.before.is_own && self.before.publish == manifest.publish {
-            return Some(Snapshot { manifest, rollup: Arc::clone(&self.before.cells) });
-        }
-        let mut rollup = Rollup::default();
-        for id in manifest.shard_ids() {
-            if let Some((_, checkpoint)) = self.shards.get(&id) {
-                rollup.add(&checkpoint.state.cells);
+    /// Uses other reference data from the next publish on.
+    pub fn set_reference(&mut self, reference: Arc<ReferenceSet>) {
+        self.settings.reference = reference;
+    }
+
+    /// What was published last, as it stands; `None` before the first publish. The indicators are
+    /// evaluated for it where another instance has made that publish.
+    ///
+    /// # Errors
+    /// Where the thread that evaluates ended.
+    pub async fn snapshot(&self) -> Result<Option<Snapshot>, PublishError> {
+        let Some(manifest) = self.newest().cloned() else { return Ok(None) };
+        let rollup = if self.before.is_own && self.before.publish == manifest.publish {
+            Arc::clone(&self.before.cells)
+        } else {
+            let mut rollup = Rollup::default();
+            for id in manifest.shard_ids() {
+                if let Some((_, checkpoint)) = self.shards.get(&id) {
+                    rollup.add(&checkpoint.state.cells);
+                }
             }
+            Arc::new(rollup)
+        };
+        let reference = Arc::clone(&self.settings.reference);
+        let mut evaluation = self.known.newest.clone();
+        if let Some(as_of) = Evaluation::last_day(&manifest)
+            && self.known.publish != manifest.publish
+        {
+            let (rollup, reference) = (Arc::clone(&rollup), Arc::clone(&reference));
+            let settings = self.settings.indicators.settings;
+            let evaluated =
+                offload(move || Evaluation::of(as_of, &rollup, &reference, settings)).await?;
+            evaluation = Some(Arc::new(evaluated));
         }
-        Some(Snapshot { manifest, rollup: Arc::new(rollup) })
+        Ok(Some(Snapshot { manifest, rollup, reference, evaluation }))
     }
 
     /// Publishes the newest checkpoints of the shards of the last publish and of `expected`;
@@ -181,8 +215,10 @@ impl Publisher {
             (input, merged)
         })
         .await?;
-        let so_far = self.restatements_so_far(merged.restated_months(&input)).await?;
-        offload(move || draft::draft(&input, merged, so_far)).await?
+        let restatements = self.restatements_so_far(merged.restated_months(&input)).await?;
+        let frozen = self.frozen_indicators(&Plan::of(&input, &merged).months).await?;
+        let earlier = Earlier { restatements, frozen };
+        offload(move || draft::draft(&input, merged, earlier)).await?
     }
 
     /// Reads the manifests that were made since, by others or by a put whose answer was lost. Their
@@ -229,7 +265,9 @@ impl Publisher {
         DraftInput {
             shards,
             horizon: published.advanced_to(reached),
-            codebook: Arc::clone(&self.settings.codebook),
+            reference: Arc::clone(&self.settings.reference),
+            indicators: self.settings.indicators,
+            known: self.known.clone(),
             retention_days: self.settings.retention_days,
             last: self.newest().cloned(),
             manifests: self.manifests.clone(),
@@ -240,7 +278,11 @@ impl Publisher {
     }
 
     async fn commit(&mut self, draft: Draft) -> Result<Snapshot, PublishError> {
-        let Draft { manifest, files, objects, rollup, restated } = draft;
+        let Draft { manifest, files, objects, rollup, restated, known } = draft;
+        let reference = Arc::clone(&self.settings.reference);
+        if self.newest().is_none_or(|newest| newest.reference != reference.version) {
+            self.store.put_reference(&reference).await?;
+        }
         for (key, content) in &objects {
             self.keep(key, content).await?;
         }
@@ -254,6 +296,7 @@ impl Publisher {
         let (manifest, rollup) = (Arc::new(manifest), Arc::new(rollup));
         self.remember(Arc::clone(&manifest));
         self.before = Before::own(manifest.publish, Arc::clone(&rollup));
+        self.known = known;
         self.counts.restated += restated as u64;
         let replaced = self.replace_files(&manifest, files).await;
         let old = before.iter().flat_map(|before| before.files.keys());
@@ -268,7 +311,8 @@ impl Publisher {
         }
         self.discard_replaced().await;
         self.forget_old_manifests().await?;
-        Ok(Snapshot { manifest, rollup })
+        let evaluation = self.known.newest.clone();
+        Ok(Snapshot { manifest, rollup, reference, evaluation })
     }
 
     /// Replaces every file that a publish has changed. One that is read back as something else

@@ -1,13 +1,20 @@
 //! One Parquet file: how it is encoded, stamped, and told from another.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::statistics::Statistics;
+use parquet::file::writer::SerializedFileWriter;
+use postroad_schemas::units::BusinessDay;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::error::guarded;
@@ -20,17 +27,103 @@ pub const STAMP: &str = "postroad.publish";
 /// # Errors
 /// Where the writer refuses the batch, which no batch of ours should make it do.
 pub fn encode(batch: &RecordBatch, publish: u64) -> Result<Bytes, ParquetError> {
+    let properties = Some(properties(publish)?);
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), properties)?;
+    writer.write(batch)?;
+    writer.into_inner().map(Bytes::from)
+}
+
+fn properties(publish: u64) -> Result<WriterProperties, ParquetError> {
     let stamp = KeyValue::new(STAMP.to_owned(), publish.to_string());
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_max_row_group_row_count(None)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_created_by(concat!("postroad ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_key_value_metadata(Some(vec![stamp]))
-        .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
-    writer.write(batch)?;
-    writer.into_inner().map(Bytes::from)
+        .set_key_value_metadata(Some(vec![stamp]));
+    Ok(properties.build())
+}
+
+/// A row group of an encoded file.
+#[derive(Debug, Clone)]
+pub struct Group {
+    file: Bytes,
+    metadata: RowGroupMetaData,
+}
+
+impl Group {
+    /// The least date of the first column, of which [`encode`] keeps statistics.
+    fn first_day(&self) -> Option<BusinessDay> {
+        match self.metadata.column(0).statistics()? {
+            Statistics::Int32(days) => days.min_opt().map(|day| BusinessDay::from_days(*day)),
+            _ => None,
+        }
+    }
+}
+
+/// The row groups of a file that [`encode`] or [`splice`] has made.
+///
+/// # Errors
+/// Where the bytes are no Parquet file.
+pub fn groups(file: &Bytes) -> Result<Vec<Group>, ParquetError> {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
+    let groups = metadata.row_groups().iter();
+    Ok(groups.map(|group| Group { file: file.clone(), metadata: group.clone() }).collect())
+}
+
+/// Those of days up to one, inclusive.
+///
+/// # Errors
+/// Where the bytes are no Parquet file.
+pub fn groups_through(file: &Bytes, through: BusinessDay) -> Result<Vec<Group>, ParquetError> {
+    let mut groups = groups(file)?;
+    groups.retain(|group| group.first_day().is_some_and(|day| day <= through));
+    Ok(groups)
+}
+
+/// A file that was put together.
+#[derive(Debug)]
+pub struct Spliced {
+    /// The file.
+    pub bytes: Bytes,
+    /// Its rows.
+    pub rows: u64,
+    /// A hash of its row groups, encoded as they are.
+    pub hash: u128,
+}
+
+/// Puts a file together from row groups as they are encoded, whatever files they are of.
+///
+/// # Errors
+/// Where a group is not of this schema.
+pub fn splice(schema: &SchemaRef, groups: &[Group], publish: u64) -> Result<Spliced, ParquetError> {
+    let properties = Arc::new(properties(publish)?);
+    let descriptor = ArrowSchemaConverter::new().convert(schema)?;
+    let mut writer =
+        SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), properties)?;
+    let (mut rows, mut hash) = (0, Xxh3::new());
+    for Group { file, metadata } in groups {
+        let group_rows = u64::try_from(metadata.num_rows()).unwrap_or_default();
+        let mut group = writer.next_row_group()?;
+        for column in metadata.columns() {
+            let (start, length) = column.byte_range();
+            let range = usize::try_from(start).unwrap_or_default()..;
+            let chunk = file.slice(range).slice(..usize::try_from(length).unwrap_or_default());
+            hash.update(&chunk);
+            let closed = ColumnCloseResult {
+                bytes_written: length,
+                rows_written: group_rows,
+                metadata: column.clone(),
+                bloom_filter: None,
+                column_index: None,
+                offset_index: None,
+            };
+            group.append_column(file, closed)?;
+        }
+        group.close()?;
+        rows += group_rows;
+    }
+    Ok(Spliced { bytes: writer.into_inner()?.into(), rows, hash: hash.digest128() })
 }
 
 /// Decodes a file that [`encode`] has made, to the bit.

@@ -4,6 +4,7 @@
 //! that a column cannot hold is an error that names its cell; it is never rounded or wrapped. What
 //! a later publish has to know of an earlier one is read back here, too.
 
+mod indicators;
 mod measures;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use postroad_schemas::codebook::{Codebook, Product};
 use postroad_schemas::tables::Table;
 use postroad_schemas::units::{BusinessDay, Timestamp};
 
+pub use self::indicators::{benchmarks, indicators, plans, shown};
 use super::draft::is_tabled;
 use super::manifest::Manifest;
 use super::restatements::Restatement;

@@ -6,6 +6,7 @@ use parquet::file::metadata::ParquetMetaData;
 use postroad_aggregate::event::IdKey;
 use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_aggregate::shard::{Record, Shard, ShardState};
+use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
 use postroad_schemas::tables::Table;
 use postroad_schemas::units::{BusinessDay, NextOffset, Offset};
@@ -122,7 +123,8 @@ impl Desk {
             faulty,
             tips: BTreeMap::new(),
             settings: PublishSettings {
-                codebook: Arc::new(Codebook::liaoning()),
+                reference: named(Codebook::LIAONING_CSV),
+                indicators: IndicatorsConfig { history_days: 2, ..IndicatorsConfig::default() },
                 grace: GRACE,
                 final_after: FINAL,
                 retention_days: 90,
@@ -309,6 +311,17 @@ async fn a_publisher_that_takes_over_leaves_what_is_whole_alone() {
     assert!(publish(&mut successor, &[&log]).await.is_none());
 }
 
+/// Reference data with these prefectures, and nothing to hold figures against.
+fn named(prefectures: &str) -> Arc<ReferenceSet> {
+    let files = [("prefectures.csv".to_owned(), prefectures.to_owned())].into();
+    Arc::new(ReferenceSet::from_files(files).expect("sound"))
+}
+
+/// The built-in prefectures, one under another name.
+fn renamed() -> Arc<ReferenceSet> {
+    named(&Codebook::LIAONING_CSV.replace("Shenyang", "Mukden"))
+}
+
 #[tokio::test]
 async fn names_that_changed_are_published_though_no_shard_moved() {
     let mut desk = Desk::new();
@@ -316,9 +329,7 @@ async fn names_that_changed_are_published_though_no_shard_moved() {
     log.express(date(6, 20));
     desk.write(&log).await;
     publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
-    let text = include_str!("../../../schemas/data/liaoning.csv").replace("Shenyang", "Mukden");
-    let renamed = Codebook::from_csv("prefectures.csv", &text, None).expect("sound");
-    desk.settings.codebook = Arc::new(renamed);
+    desk.settings.reference = renamed();
     let published = publish(&mut desk.take_over().await, &[&log]).await.expect("new names");
     assert_eq!(published.manifest.publish, 2);
     let rows = desk.rows(&rollups_of(6)).await;
@@ -336,9 +347,7 @@ async fn names_that_changed_are_published_by_a_publisher_that_goes_on() {
     desk.write(&log).await;
     let mut publisher = desk.take_over().await;
     publish(&mut publisher, &[&log]).await.expect("something new");
-    let text = include_str!("../../../schemas/data/liaoning.csv").replace("Shenyang", "Mukden");
-    let renamed = Codebook::from_csv("prefectures.csv", &text, None).expect("sound");
-    publisher.settings.codebook = Arc::new(renamed);
+    publisher.set_reference(renamed());
     publish(&mut publisher, &[&log]).await.expect("new names");
     for month in [5, 6] {
         let rows = desk.rows(&rollups_of(month)).await;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use postroad_schemas::codebook::PrefectureCode;
 use postroad_schemas::units::Span;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -15,11 +16,16 @@ use crate::checkpoint::ShardId;
 use crate::clock::{Clock, now};
 use crate::config::Config;
 use crate::error::chain;
+use crate::offload::offload;
 use crate::publish::{PublishError, PublishSettings, Publisher};
+use crate::reference::{ReferenceSource, Reread};
 use crate::store::Store;
 
 /// How often every file is compared with the manifest.
 const INSPECTION: Duration = Duration::from_secs(60);
+
+/// How often the folder of the reference data is looked at.
+const REFERENCE_CHECK: Duration = Duration::from_millis(500);
 
 /// The number of partitions of each topic.
 pub(super) type Partitions = BTreeMap<String, i32>;
@@ -51,7 +57,8 @@ impl PublisherTask {
         shown: &Shown,
     ) -> Self {
         let settings = PublishSettings {
-            codebook: Arc::new(config.codebook.clone()),
+            reference: Arc::clone(config.reference.set()),
+            indicators: config.indicators,
             grace: config.days.grace,
             final_after: Span::hours(config.rules.final_after_h),
             retention_days: config.dead_letters.retention_days,
@@ -59,6 +66,8 @@ impl PublisherTask {
         let (role, role_seen) = watch::channel(Role::default());
         let (partitions, partitions_seen) = watch::channel(partitions);
         let (finish, finishing) = oneshot::channel();
+        shown.metrics.reference_reloaded.set(1);
+        shown.metrics.reference_last_success.set(now().as_seconds_f64());
         let work = Work {
             store: store.clone(),
             clock: clock.clone(),
@@ -66,6 +75,8 @@ impl PublisherTask {
             role: role_seen,
             partitions: partitions_seen,
             shown: shown.clone(),
+            reference: config.reference.clone(),
+            prefectures: config.rules.prefectures.iter().copied().collect(),
             publisher: None,
             inspected: Instant::now(),
         };
@@ -105,6 +116,9 @@ struct Work {
     role: watch::Receiver<Role>,
     partitions: watch::Receiver<Partitions>,
     shown: Shown,
+    reference: ReferenceSource,
+    /// The prefectures by which records are judged.
+    prefectures: BTreeSet<PrefectureCode>,
     publisher: Option<Publisher>,
     inspected: Instant,
 }
@@ -113,15 +127,61 @@ impl Work {
     async fn run(mut self, every: Duration, mut finishing: oneshot::Receiver<()>) {
         let mut tick = interval(every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(REFERENCE_CHECK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (asked, has_folder) = (self.reference.asked(), self.reference.has_folder());
         loop {
             tokio::select! {
                 biased;
                 _ = tick.tick() => self.turn().await,
+                () = asked.notified() => self.read_reference(ReferenceSource::reload).await,
+                _ = look.tick(), if has_folder => {
+                    self.read_reference(ReferenceSource::look_again).await;
+                }
                 changed = self.role.changed() => match changed {
                     Ok(()) => self.turn().await,
                     Err(_) => return,
                 },
                 _ = &mut finishing => return self.turn().await,
+            }
+        }
+    }
+
+    /// Has the reference data read again, and publishes with them at once where they are others. A set
+    /// with a fault is not used: the one in use stays.
+    async fn read_reference(&mut self, read: fn(&mut ReferenceSource) -> Option<Reread>) {
+        let mut source = self.reference.clone();
+        let outcome = offload(move || {
+            let outcome = read(&mut source);
+            (source, outcome)
+        });
+        let Ok((source, outcome)) = outcome.await else { return };
+        self.reference = source;
+        let metrics = &self.shown.metrics;
+        match outcome {
+            None => {}
+            Some(Ok(())) => {
+                metrics.reference_reloaded.set(1);
+                metrics.reference_last_success.set(now().as_seconds_f64());
+                let set = Arc::clone(self.reference.set());
+                info!(version = %set.version, "the reference data were read again");
+                let known = self.prefectures.iter();
+                if !known.eq(set.provinces().keys()) {
+                    warn!(
+                        "other prefectures are known now; records are judged by them from the next start on"
+                    );
+                }
+                self.settings.reference = Arc::clone(&set);
+                if let Some(publisher) = &mut self.publisher {
+                    publisher.set_reference(set);
+                }
+                self.turn().await;
+            }
+            Some(Err(faults)) => {
+                metrics.reference_reloaded.set(0);
+                for fault in faults {
+                    error!(%fault, "the reference data are not used; those read before stay in use");
+                }
             }
         }
     }
@@ -183,10 +243,14 @@ impl Work {
         let made = made?;
         let outcome = if made.is_some() { "committed" } else { "unchanged" };
         self.shown.metrics.count_publish(outcome);
-        self.shown.status.update(|view| {
-            let before = view.snapshot.take();
-            view.snapshot = made.or(before).or_else(|| publisher.snapshot());
-        });
+        let is_shown = self.shown.status.view().snapshot.is_some();
+        let made = match made {
+            None if !is_shown => publisher.snapshot().await?,
+            made => made,
+        };
+        if made.is_some() {
+            self.shown.status.update(|view| view.snapshot = made);
+        }
         Ok(())
     }
 

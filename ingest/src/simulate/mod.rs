@@ -4,15 +4,17 @@
 //! where the events go.
 
 mod faults;
+mod half_year;
 pub mod province;
 mod shapes;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use postroad_schemas::contract::Contract;
-use postroad_schemas::units::Timestamp;
+use postroad_schemas::units::{BusinessDay, Timestamp};
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -65,6 +67,37 @@ pub enum Sink {
     Envelopes,
     /// To standard output, values only.
     Values,
+}
+
+/// Plants a half-year meeting's findings: the events of the year through a day and of the year before,
+/// and the reference data that they are held against, where a folder is given for them.
+///
+/// # Errors
+/// Where the events cannot be delivered, or something cannot be written.
+pub async fn plant(
+    sink: &Sink,
+    through: BusinessDay,
+    reference: Option<&Path>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    if let Some(dir) = reference {
+        half_year::write_reference(dir, through)?;
+    }
+    let mut output = Output::open(sink)?;
+    tokio::pin!(stop);
+    for (made, event) in (1_u64..).zip(half_year::events(through)) {
+        if !output.write(&event)? {
+            return Ok(());
+        }
+        if made.is_multiple_of(BURST) {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                () = std::future::ready(()) => {}
+            }
+        }
+    }
+    output.finish()
 }
 
 /// The topic of a contract.

@@ -5,6 +5,7 @@
 //! the rates of the whole come out as a manager would expect them. Shares are integers that
 //! sum to the total that each table names.
 
+use postroad_aggregate::indicators::pace::{COUNTER_HOURS, PARCEL_HOURS};
 use postroad_schemas::units::{BusinessDay, Timestamp, days_in_month};
 
 /// The part of all events that `finance.transactions` carries: a million of five a day.
@@ -223,16 +224,6 @@ pub(super) const GOODS: [Goods; 6] = [
     goods("value_added", 10, lognormal(3_000.0, 0.7), 200, false),
 ];
 
-/// Acceptances by hour 0 to 23, per cent of the day.
-const PARCEL_HOURS: [f64; 24] = [
-    1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 8.0, 5.0, 5.0, 6.0, 7.0, 8.0, 9.0, 9.0,
-    8.0, 5.0, 4.0, 2.0, 1.0,
-];
-/// Counter finance by hour 0 to 23, per cent of the day.
-const COUNTER_HOURS: [f64; 24] = [
-    0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 6.0, 16.0, 17.0, 13.0, 8.0, 9.0, 12.0, 11.0, 6.0, 2.0,
-    0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
-];
 /// Parcels from Monday to Sunday, against the mean day.
 const PARCEL_WEEK: [f64; 7] = [1.05, 1.04, 1.03, 1.02, 1.01, 0.95, 0.90];
 /// Counter finance from Monday to Sunday, against the mean day.
@@ -248,8 +239,8 @@ pub(super) fn intensity(at: Timestamp) -> f64 {
     let day = at.business_day();
     let hour = hour_of_day(at, day);
     let weekday = weekday(day);
-    let parcels = PARCEL_HOURS[hour] * PARCEL_WEEK[weekday] * month_factor(day);
-    let counter = COUNTER_HOURS[hour] * COUNTER_WEEK[weekday];
+    let parcels = f64::from(PARCEL_HOURS[hour]) * PARCEL_WEEK[weekday] * month_factor(day);
+    let counter = f64::from(COUNTER_HOURS[hour]) * COUNTER_WEEK[weekday];
     (parcels * (1.0 - FINANCE_SHARE) + counter * FINANCE_SHARE) * 24.0 / 100.0
 }
 
@@ -283,9 +274,7 @@ mod tests {
         assert_eq!(PARCEL_PRODUCTS.iter().map(|p| p.share).sum::<u32>(), 100);
         assert_eq!(FINANCE_MIX.iter().map(|(_, share)| share).sum::<u32>(), 1000);
         assert_eq!(GOODS.iter().map(|g| g.share).sum::<u32>(), 100);
-        for table in [&PARCEL_HOURS[..], &COUNTER_HOURS[..], &PARCEL_MONTHS[..]] {
-            assert!((table.iter().sum::<f64>() - 100.0).abs() < 1e-9);
-        }
+        assert!((PARCEL_MONTHS.iter().sum::<f64>() - 100.0).abs() < 1e-9);
         for table in [PARCEL_WEEK, COUNTER_WEEK] {
             assert!((table.iter().sum::<f64>() - 7.0).abs() < 1e-9);
         }

@@ -4,6 +4,7 @@
 //! store.json                                         what this store is: its format
 //! owner.json                                         whose it is: Kafka cluster and group
 //! rules/<id>.json                                    rules, content-addressed
+//! references/<version>.json                          reference data, content-addressed
 //! starts/<topic>.json                                where the partitions of a topic began
 //! inputs/<hash>.json                                 which file of a backfill held which offsets
 //! state/<source>/<topic>/<partition>/<incarnation>/<seq>   a shard's checkpoints
@@ -23,6 +24,7 @@ pub mod open;
 mod owner;
 pub mod probe;
 mod put;
+mod references;
 mod rules;
 mod signing;
 

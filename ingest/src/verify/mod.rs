@@ -53,6 +53,7 @@ use crate::error::{Exit, Failure};
 use crate::publish::PublishSettings;
 use crate::publish::draft::Loaded;
 use crate::publish::manifest::ShardEntry;
+use crate::reference::ReferenceSet;
 use crate::store::{Store, StoreError};
 
 /// How often a shard is begun anew because retention was faster.
@@ -103,7 +104,8 @@ pub async fn verify(config: &Config, options: VerifyOptions) -> Result<Report, F
     }
     bench.bar.finish_and_clear();
     if let Some(pinned) = &pinned {
-        let mut tables = check_tables(config, pinned, &report.shards)?;
+        let reference = reference_of(&store, config, pinned).await?;
+        let mut tables = check_tables(config, reference, pinned, &report.shards)?;
         tables.differences.append(&mut report.tables.differences);
         report.tables = tables;
     }
@@ -148,10 +150,23 @@ async fn check_shard(
     }
 }
 
+/// The reference data that a publish was made with, as the store keeps them; else those of the
+/// configuration.
+async fn reference_of(
+    store: &Store,
+    config: &Config,
+    pinned: &Pinned,
+) -> Result<Arc<ReferenceSet>, Failure> {
+    let kept = store.reference(&pinned.manifest.reference).await;
+    let kept = kept.map_err(|error| store_failure(&error))?;
+    Ok(kept.map_or_else(|| Arc::clone(config.reference.set()), Arc::new))
+}
+
 /// Compares the tables with the shards as the publish shows them: their checkpoints, or where those
 /// are not what the log makes, or not there any more, what the log makes.
 fn check_tables(
     config: &Config,
+    reference: Arc<ReferenceSet>,
     pinned: &Pinned,
     shards: &[ShardReport],
 ) -> Result<TablesProof, Failure> {
@@ -178,7 +193,8 @@ fn check_tables(
         loaded.push((id, shown.map(|checkpoint| (seq, Arc::new(checkpoint)))) as Loaded);
     }
     let settings = PublishSettings {
-        codebook: Arc::new(config.codebook.clone()),
+        reference,
+        indicators: config.indicators,
         grace: config.days.grace,
         final_after: Span::hours(config.rules.final_after_h),
         retention_days: config.dead_letters.retention_days,

@@ -16,8 +16,10 @@ use serde_json::Value;
 use super::compare::{Difference, Differences, compare_cells, sides};
 use super::pinned::{Pinned, table_of};
 use crate::checkpoint::ShardId;
+use crate::config::IndicatorsConfig;
 use crate::inspect::grid::{cell, instant};
-use crate::publish::draft::{Draft, DraftInput, Loaded, draft, merge, month_of};
+use crate::publish::draft::{Draft, DraftInput, Earlier, Loaded, draft, merge, month_of};
+use crate::publish::indicators::{Frozen, Known, place_month};
 use crate::publish::manifest::{HISTORY_SINCE, Manifest};
 use crate::publish::parquet_file::{decode, decode_untrusted};
 use crate::publish::restatements::Before;
@@ -108,10 +110,14 @@ fn draft_again(
         let (files, history) = (BTreeMap::new(), BTreeMap::new());
         Arc::new(Manifest { publish, files, history, final_through: None, ..manifest.clone() })
     });
+    // The lights of a publish are judged by what decided them then.
+    let lights = manifest.indicators.map_or(settings.indicators.settings, |entry| entry.settings);
     let input = DraftInput {
         shards,
         horizon: manifest.horizon(),
-        codebook: Arc::clone(&settings.codebook),
+        reference: Arc::clone(&settings.reference),
+        indicators: IndicatorsConfig { settings: lights, ..settings.indicators },
+        known: Known::default(),
         retention_days: settings.retention_days,
         last,
         manifests: pinned.before.clone(),
@@ -119,6 +125,13 @@ fn draft_again(
         nonce: 0,
         now: manifest.published_at,
     };
+    let mut frozen = Frozen::new();
+    for (place, entry) in &manifest.history {
+        let month = place_month(place);
+        if let Some((month, bytes)) = month.zip(pinned.files.get(&entry.key)) {
+            frozen.insert(month, bytes.clone());
+        }
+    }
     let mut restatements = BTreeMap::new();
     let months = manifest.files.keys().filter_map(|key| month_of(Table::Restatements, key));
     for month in months {
@@ -133,7 +146,7 @@ fn draft_again(
         }
     }
     let merged = merge(&input, Before::default());
-    draft(&input, merged, restatements)
+    draft(&input, merged, Earlier { restatements, frozen })
 }
 
 /// Compares the final cells that a publish has kept, for whoever publishes next, with what it shows.

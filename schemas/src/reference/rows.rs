@@ -6,13 +6,15 @@ use std::collections::btree_map::Entry;
 use super::{
     Balance, Baseline, Benchmark, Curve, CurveKey, Level, Measure, Percent, Plan, Versus, scaled,
 };
-use crate::codebook::{CsvFault, Line, PrefectureCode, Product};
+use crate::codebook::{Codebook, CsvFault, Line, PrefectureCode, Product};
 use crate::csv_rows::{Row, read_rows};
 use crate::units::{BusinessDay, Fen};
 
 type Faults = Vec<CsvFault>;
+/// The prefectures that may be named; any where there is none.
+type Known<'a> = Option<&'a Codebook>;
 
-pub(super) fn benchmarks(text: &str, faults: &mut Faults) -> Vec<Benchmark> {
+pub(super) fn benchmarks(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<Benchmark> {
     let columns = ["versus", "level", "code", "line", "measure", "period_start", "period_end"];
     let columns: Vec<&str> = columns.into_iter().chain(["source"]).collect();
     let mut benchmarks = Vec::new();
@@ -28,6 +30,7 @@ pub(super) fn benchmarks(text: &str, faults: &mut Faults) -> Vec<Benchmark> {
                 faults.push(row.fault("code", "the nation has no code; leave it empty"));
                 None
             }
+            Some(Level::Prefecture) => prefecture(row, codebook, faults).map(Some),
             _ => row.code("code", faults).map(Some),
         };
         let line = line(row, faults).ok();
@@ -100,11 +103,11 @@ fn weight(row: &Row<'_>, faults: &mut Faults) -> Option<i64> {
     weight
 }
 
-pub(super) fn plans(text: &str, faults: &mut Faults) -> Vec<Plan> {
+pub(super) fn plans(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<Plan> {
     let columns = ["code", "line", "measure", "year", "amount", "source"];
     let mut plans: Vec<Plan> = Vec::new();
     read_rows("plans.csv", text, &columns, faults, |row, faults| {
-        let (code, line) = (row.code("code", faults), line(row, faults).ok());
+        let (code, line) = (prefecture(row, codebook, faults), line(row, faults).ok());
         let measure = additive(row, faults);
         let year = row.get("year").parse().ok().filter(|year| (1900..=9999).contains(year));
         if year.is_none() {
@@ -128,14 +131,18 @@ pub(super) fn plans(text: &str, faults: &mut Faults) -> Vec<Plan> {
     plans
 }
 
-pub(super) fn curves(text: &str, faults: &mut Faults) -> BTreeMap<CurveKey, Curve> {
+pub(super) fn curves(
+    text: &str,
+    codebook: Known<'_>,
+    faults: &mut Faults,
+) -> BTreeMap<CurveKey, Curve> {
     let columns = ["code", "line", "measure", "date", "share_pct"];
     let mut curves: BTreeMap<CurveKey, Curve> = BTreeMap::new();
     read_rows("plan_curves.csv", text, &columns, faults, |row, faults| {
         let code = if row.get("code").is_empty() {
             Some(None)
         } else {
-            row.code("code", faults).map(Some)
+            prefecture(row, codebook, faults).map(Some)
         };
         let (line, measure) = (line(row, faults).ok(), additive(row, faults));
         let date = day(row, "date", faults);
@@ -166,12 +173,13 @@ pub(super) fn curves(text: &str, faults: &mut Faults) -> BTreeMap<CurveKey, Curv
 
 pub(super) fn balances(
     text: &str,
+    codebook: Known<'_>,
     faults: &mut Faults,
 ) -> BTreeMap<PrefectureCode, BTreeMap<BusinessDay, Balance>> {
     let columns = ["code", "date", "own_yuan", "market_yuan", "source"];
     let mut balances: BTreeMap<PrefectureCode, BTreeMap<BusinessDay, Balance>> = BTreeMap::new();
     read_rows("balances.csv", text, &columns, faults, |row, faults| {
-        let (code, date) = (row.code("code", faults), day(row, "date", faults));
+        let (code, date) = (prefecture(row, codebook, faults), day(row, "date", faults));
         let own = amount(row, "own_yuan", Measure::Revenue, faults);
         let market = amount(row, "market_yuan", Measure::Revenue, faults);
         if market.is_some_and(|market| market <= 0 || own.is_some_and(|own| own > market)) {
@@ -192,12 +200,13 @@ pub(super) fn balances(
 
 pub(super) fn baselines(
     text: &str,
+    codebook: Known<'_>,
     faults: &mut Faults,
 ) -> BTreeMap<(BusinessDay, PrefectureCode, Product), Baseline> {
     let columns = ["date", "code", "product", "volume", "revenue_yuan", "balance_yuan"];
     let mut baselines = BTreeMap::new();
     read_rows("baselines.csv", text, &columns, faults, |row, faults| {
-        let (date, code) = (day(row, "date", faults), row.code("code", faults));
+        let (date, code) = (day(row, "date", faults), prefecture(row, codebook, faults));
         let product = Product::from_code(row.get("product"));
         if product.is_none() {
             let problem = format!("`{}` is no product of the contract", row.get("product"));
@@ -219,6 +228,16 @@ pub(super) fn baselines(
         }
     });
     baselines
+}
+
+/// A prefecture of the codebook.
+fn prefecture(row: &Row<'_>, codebook: Known<'_>, faults: &mut Faults) -> Option<PrefectureCode> {
+    let code = row.code("code", faults)?;
+    if codebook.is_some_and(|codebook| codebook.prefecture(code).is_none()) {
+        let problem = format!("{code} is not in prefectures.csv; add it there, or correct it");
+        faults.push(row.fault("code", problem));
+    }
+    Some(code)
 }
 
 /// One of a closed set of names.

@@ -9,25 +9,28 @@ industry,nation,,parcel,volume,2021-01-01,2021-06-30,45.8,,2021-07-14,State Post
 ";
 
 fn faults(files: ReferenceFiles<'_>) -> Vec<String> {
-    let faults = Reference::from_csv(files).expect_err("faults");
+    let faults = Reference::from_csv(files, None).expect_err("faults");
     faults.iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn a_set_is_read() {
-    let reference = Reference::from_csv(ReferenceFiles {
-        benchmarks: Some(BENCHMARKS),
-        plans: Some(
-            "code,line,measure,year,amount,source\n210100,total,revenue,2021,100000.00,plan\n",
-        ),
-        plan_curves: Some("code,line,measure,date,share_pct\n,,revenue,2021-06-30,46.0\n"),
-        balances: Some(
-            "code,date,own_yuan,market_yuan,source\n210100,2020-12-31,100000000,1950000000,bank\n",
-        ),
-        baselines: Some(
-            "date,code,product,volume,revenue_yuan,balance_yuan\n2020-06-30,210100,express,5,-1.25,0\n",
-        ),
-    });
+    let reference = Reference::from_csv(
+        ReferenceFiles {
+            benchmarks: Some(BENCHMARKS),
+            plans: Some(
+                "code,line,measure,year,amount,source\n210100,total,revenue,2021,100000.00,plan\n",
+            ),
+            plan_curves: Some("code,line,measure,date,share_pct\n,,revenue,2021-06-30,46.0\n"),
+            balances: Some(
+                "code,date,own_yuan,market_yuan,source\n210100,2020-12-31,100000000,1950000000,bank\n",
+            ),
+            baselines: Some(
+                "date,code,product,volume,revenue_yuan,balance_yuan\n2020-06-30,210100,express,5,-1.25,0\n",
+            ),
+        },
+        None,
+    );
     let reference = reference.expect("it is sound");
     assert_eq!(reference.benchmarks.len(), 2);
     assert_eq!(reference.benchmarks[1].percent, Percent::from_millionths(45_800_000));
@@ -38,7 +41,7 @@ fn a_set_is_read() {
     assert_eq!(reference.plans[0].amount, 10_000_000, "fen");
     let baseline = reference.baselines.values().next().expect("one");
     assert_eq!(baseline.revenue, Fen::new(-125));
-    assert_eq!(Reference::from_csv(ReferenceFiles::default()), Ok(Reference::default()));
+    assert_eq!(Reference::from_csv(ReferenceFiles::default(), None), Ok(Reference::default()));
 }
 
 #[test]
@@ -82,7 +85,7 @@ fn a_share_is_no_growth_and_a_weight_no_fraction() {
         let text = format!(
             "{columns}industry,prefecture,210100,finance,share,2021-01-01,2021-12-31,{rest},x\n"
         );
-        Reference::from_csv(ReferenceFiles { benchmarks: Some(&text), ..Default::default() })
+        Reference::from_csv(ReferenceFiles { benchmarks: Some(&text), ..Default::default() }, None)
     };
     let share = row(",5.13,3").expect("it is sound").benchmarks;
     assert_eq!((share[0].percent, share[0].weight), (Percent::from_millionths(5_130_000), 3));
@@ -94,7 +97,8 @@ fn a_share_is_no_growth_and_a_weight_no_fraction() {
 
 #[test]
 fn the_built_in_set_is_sound_and_says_what_nobody_has_published() {
-    let reference = Reference::from_csv(ReferenceFiles::LIAONING).expect("it is sound");
+    let reference = Reference::from_csv(ReferenceFiles::LIAONING, Some(&Codebook::liaoning()))
+        .expect("it is sound");
     let published = |level, code: Option<u32>, measure, end: &str| {
         let found = reference.benchmarks.iter().find(|benchmark| {
             (benchmark.level, benchmark.measure) == (level, measure)

@@ -369,6 +369,7 @@ fn config() -> Config {
         checkpoint = { interval_ms = 1000, keep = 2 }
         publish.interval_ms = 4000
         days.open_days = 1
+        indicators.history_days = 5
         dead_letters.retention_days = 36500
     "#;
     Config::parse(text, std::iter::empty()).expect("it is valid")

@@ -2,9 +2,11 @@
 //! before, or encoded because it shows something else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
+use parquet::errors::ParquetError;
 use postroad_aggregate::ledger::DeadLetter;
 use postroad_aggregate::merge::Rollup;
 use postroad_schemas::tables::Table;
@@ -12,6 +14,7 @@ use postroad_schemas::units::{BusinessDay, Timestamp};
 
 use super::{DraftInput, Merged, file_key, is_tabled, month_of};
 use crate::checkpoint::{Checkpoint, ShardId};
+use crate::publish::indicators::{self, Evaluation, Frozen, IndicatorsEntry, Known, Plan};
 use crate::publish::manifest::{FileEntry, HistoryEntry, Manifest};
 use crate::publish::restatements::{Restatement, final_cells, months, next_month};
 use crate::publish::{PublishError, file_hash, history, parquet_file, rows};
@@ -36,11 +39,16 @@ impl Files<'_> {
             return Ok(());
         }
         let bytes = self.encode(key, batch)?;
-        let (publish, rows) = (self.manifest.publish, batch.num_rows() as u64);
+        self.replace(key, bytes, batch.num_rows() as u64, rows_hash);
+        Ok(())
+    }
+
+    /// Adds a file that has to be replaced.
+    fn replace(&mut self, key: &str, bytes: Bytes, rows: u64, rows_hash: String) {
+        let publish = self.manifest.publish;
         let entry = FileEntry { publish, rows, rows_hash, file_hash: file_hash(&bytes) };
         self.manifest.files.insert(key.to_owned(), entry);
         self.changed.push((key.to_owned(), bytes));
-        Ok(())
     }
 
     /// Adds a file as it is, if the publish before has it and it is sound.
@@ -59,12 +67,16 @@ impl Files<'_> {
     /// Adds an object to the history.
     fn keep(&mut self, place: String, batch: &RecordBatch) -> Result<(), PublishError> {
         let content = self.encode(&place, batch)?;
+        self.create(place, content, batch.num_rows() as u64);
+        Ok(())
+    }
+
+    fn create(&mut self, place: String, content: Bytes, rows: u64) {
         let key = history::key(&place, self.manifest.publish, self.input.nonce);
-        let (bytes, rows) = (content.len() as u64, batch.num_rows() as u64);
-        let entry = HistoryEntry { key: key.clone(), bytes, rows, file_hash: file_hash(&content) };
+        let (bytes, file_hash) = (content.len() as u64, file_hash(&content));
+        let entry = HistoryEntry { key: key.clone(), bytes, rows, file_hash };
         self.manifest.history.insert(place, entry);
         self.created.push((key, content));
-        Ok(())
     }
 
     /// Leaves a place of the history as it is, if the publish before has it and it is sound.
@@ -96,7 +108,10 @@ impl Files<'_> {
             if !(is_same && self.carry(&key)) {
                 let cells: Vec<_> = merged.rollup.days(month, next_month(month)).collect();
                 let horizon = &self.input.horizon;
-                self.add(&key, &rows::daily_rollups(&cells, &self.input.codebook, horizon)?)?;
+                self.add(
+                    &key,
+                    &rows::daily_rollups(&cells, &self.input.reference.codebook, horizon)?,
+                )?;
             }
         }
         Ok(())
@@ -115,7 +130,10 @@ impl Files<'_> {
             }
             let cells: Vec<_> = final_cells(&merged.rollup, month, horizon.final_through).collect();
             if !cells.is_empty() {
-                self.keep(place, &rows::daily_rollups(&cells, &self.input.codebook, &horizon)?)?;
+                self.keep(
+                    place,
+                    &rows::daily_rollups(&cells, &self.input.reference.codebook, &horizon)?,
+                )?;
             }
         }
         Ok(())
@@ -171,6 +189,85 @@ impl Files<'_> {
                 .map_or_else(unknown_month_key, |month| file_key(Table::DeadLetters, Some(month)));
             self.add(&key, &rows::dead_letters(&letters))?;
         }
+        Ok(())
+    }
+
+    /// Evaluates the indicators as of days that are not frozen, where anything that they are made of
+    /// has changed, and freezes those of days that have become final.
+    pub(super) fn indicators(
+        &mut self,
+        merged: &Merged,
+        frozen: &Frozen,
+    ) -> Result<Known, PublishError> {
+        let (input, publish) = (self.input, self.manifest.publish);
+        let plan = Plan::of(input, merged);
+        let last = input.last.clone();
+        let entry = last.as_ref().and_then(|last| last.indicators);
+        let frozen_through = entry.and_then(|entry| entry.frozen_through);
+        let final_through = input.horizon.final_through.min(plan.days.last().copied());
+        self.manifest.indicators = Some(IndicatorsEntry {
+            frozen_through: frozen_through.max(final_through),
+            behind: plan.behind,
+            settings: input.indicators.settings,
+        });
+        for key in last.iter().flat_map(|last| last.files.keys()) {
+            let month = month_of(Table::Indicators, key);
+            if let Some(month) = month.filter(|month| !plan.months.contains(month)) {
+                self.carry(key);
+                self.leave(&history::indicators_place(month));
+            }
+        }
+        let failed = |error: ParquetError| PublishError::Encode(format!("the indicators: {error}"));
+        let mut newest = None;
+        let mut evaluated: BTreeMap<BusinessDay, Vec<(BusinessDay, Bytes)>> = BTreeMap::new();
+        for day in &plan.days {
+            let settings = input.indicators.settings;
+            let evaluation = Evaluation::of(*day, merged.rollup(), &input.reference, settings);
+            let version = &input.reference.version;
+            let bytes = indicators::encode(&evaluation, version, publish).map_err(failed)?;
+            evaluated.entry(day.month_start()).or_default().push((*day, bytes));
+            newest = Some(Arc::new(evaluation));
+        }
+        for month in &plan.months {
+            let days = evaluated.get(month).map_or(&[][..], Vec::as_slice);
+            let before = frozen.get(month).zip(frozen_through);
+            let made = indicators::month(before, days, final_through, publish).map_err(failed)?;
+            let (key, file) = (file_key(Table::Indicators, Some(*month)), made.file);
+            let rows_hash = format!("{:032x}", file.hash);
+            if self.entry_before(&key).is_some_and(|before| before.rows_hash == rows_hash) {
+                self.carry(&key);
+            } else {
+                self.replace(&key, file.bytes, file.rows, rows_hash);
+            }
+            let place = history::indicators_place(*month);
+            match made.frozen {
+                Some(frozen) => self.create(place, frozen.bytes, frozen.rows),
+                None => self.keep_frozen(place, before, publish)?,
+            }
+        }
+        if plan.months.is_empty() {
+            return Ok(Known { publish, ..input.known.clone() });
+        }
+        Ok(Known { publish, evaluated_at: Some(input.now), newest })
+    }
+
+    /// Keeps the frozen days of a month as they are: the object that was there, or a copy where that is
+    /// damaged.
+    fn keep_frozen(
+        &mut self,
+        place: String,
+        before: Option<(&Bytes, BusinessDay)>,
+        publish: u64,
+    ) -> Result<(), PublishError> {
+        let Some((bytes, through)) = before else { return Ok(()) };
+        if self.leave(&place) {
+            return Ok(());
+        }
+        let groups = parquet_file::groups_through(bytes, through);
+        let schema = Table::Indicators.schema();
+        let spliced = groups.and_then(|groups| parquet_file::splice(&schema, &groups, publish));
+        let spliced = spliced.map_err(|error| PublishError::Encode(format!("{place}: {error}")))?;
+        self.create(place, spliced.bytes, spliced.rows);
         Ok(())
     }
 

@@ -149,7 +149,7 @@ async fn a_store_of_the_first_format_is_taken_over_without_a_gap() {
     let counts = publish_by_successor(&desk, &logs).await;
     assert_eq!(counts, Counts { restated: 1, unknown: 0 });
     assert_eq!(check_exact(&desk, "after the upgrade").await, 1);
-    assert_eq!(desk.manifests().await.pop().map(|newest| newest.format), Some(2));
+    assert_eq!(desk.manifests().await.pop().map(|newest| newest.format), Some(3));
 }
 
 /// What the loser of a race has created is deleted, but not before the race is decided: another
@@ -226,7 +226,7 @@ async fn an_object_is_read_back_before_a_manifest_names_it() {
     let logs = june(&mut desk).await;
     let mut publisher = desk.take_over().await;
     let made = drafted(&mut publisher, &[&logs[0], &logs[1]]).await;
-    assert_eq!(made.objects.len(), 2, "May and June");
+    assert_eq!(made.objects.len(), 2, "cells of May and June");
     desk.faulty.fail_next(Op::Get, Fault::Corrupt);
     let error = publisher.commit(made).await.expect_err("it was read back as something else");
     let PublishError::NotAsWritten { key } = &error else { panic!("{error}") };

@@ -1,7 +1,10 @@
 //! The bytes of a manifest: versions, and damage.
 
+use postroad_aggregate::indicators::Settings;
+
 use super::*;
 use crate::publish::history;
+use crate::publish::indicators::IndicatorsEntry;
 use crate::publish::manifest::{HistoryEntry, MANIFEST_FORMAT};
 
 /// The manifest of the golden file of version 1, as this program reads it.
@@ -27,10 +30,10 @@ fn manifests_of_version_1_are_read() {
     assert!(read.history.is_empty());
 }
 
-#[test]
-fn the_bytes_of_version_2_have_not_changed() {
+/// What the golden file of version 2 says.
+fn golden_2() -> Manifest {
     let mut manifest = golden();
-    manifest.format = MANIFEST_FORMAT;
+    manifest.format = 2;
     manifest.complete_without_through = Some(date(6, 2));
     manifest.shards[0].released_through = Some(date(6, 2));
     let entry = HistoryEntry {
@@ -40,7 +43,25 @@ fn the_bytes_of_version_2_have_not_changed() {
         file_hash: format!("{:032x}", 3),
     };
     manifest.history.insert("history/final_cells/business_month=2021-05-01".to_owned(), entry);
+    manifest
+}
+
+#[test]
+fn manifests_of_version_2_are_read() {
     let golden = include_bytes!("../../../tests/golden/manifest-v2.json");
+    assert_eq!(Manifest::decode(golden), Ok(golden_2()));
+}
+
+#[test]
+fn the_bytes_of_version_3_have_not_changed() {
+    let mut manifest = golden_2();
+    manifest.format = MANIFEST_FORMAT;
+    manifest.indicators = Some(IndicatorsEntry {
+        frozen_through: Some(date(5, 29)),
+        behind: true,
+        settings: Settings { data_from: Some(date(1, 1)), ..Settings::default() },
+    });
+    let golden = include_bytes!("../../../tests/golden/manifest-v3.json");
     assert!(manifest.encode() == golden[..], "{}", String::from_utf8_lossy(&manifest.encode()));
     assert_eq!(Manifest::decode(golden), Ok(manifest));
 }
@@ -97,5 +118,5 @@ async fn a_manifest_of_a_newer_program_is_refused() {
     let refused = Publisher::take_over(desk.store.clone(), desk.settings.clone()).await;
     let error = refused.expect_err("a newer format");
     assert_eq!(error.kind(), Kind::Config);
-    assert!(matches!(error, PublishError::Newer { found: 3, .. }), "{error}");
+    assert!(matches!(error, PublishError::Newer { found: 4, .. }), "{error}");
 }

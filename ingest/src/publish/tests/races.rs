@@ -53,8 +53,8 @@ async fn a_publisher_that_slept_after_its_manifest_replaces_no_file() {
     let puts = desk.faulty.calls(Op::Put);
     let error = sleeper.commit(slept).await.expect_err("it is too late");
     assert!(matches!(error, PublishError::Superseded(2)), "{error}");
-    // The manifest is its own, found again; but no file follows.
-    assert_eq!(desk.faulty.calls(Op::Put) - puts, 1);
+    // The reference data and the manifest are its own, found again; but no file follows.
+    assert_eq!(desk.faulty.calls(Op::Put) - puts, 2);
     desk.check_files().await;
 }
 

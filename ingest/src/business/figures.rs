@@ -1,0 +1,160 @@
+//! Sums by prefecture and product over the periods that end with the as-of day, and over the same
+//! elapsed days of the year before.
+
+use std::collections::BTreeMap;
+
+use postroad_aggregate::event::CellKey;
+use postroad_aggregate::indicators::period::{Period, Range};
+use postroad_aggregate::measures::Measures;
+use postroad_schemas::codebook::{Line, PrefectureCode, Product};
+use postroad_schemas::units::{BusinessDay, Fen};
+
+use super::Gauges;
+use crate::publish::Snapshot;
+
+/// What a prefecture and product came to over one period.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Accepted volume.
+    pub volume: i64,
+    /// Revenue.
+    pub revenue: Fen,
+    /// Net movement of balances.
+    pub balance: Fen,
+    /// Applied events.
+    pub events: i64,
+    /// Those that came late.
+    pub late_events: i64,
+    /// Reversals and refunds.
+    pub reversals: i64,
+}
+
+impl Figures {
+    /// Adds the measures of a cell.
+    pub fn add(&mut self, measures: &Measures) {
+        self.volume += measures.volume;
+        self.revenue += measures.revenue;
+        self.balance += measures.balance;
+        self.events += measures.events;
+        self.late_events += measures.late_events;
+        self.reversals += measures.reversals;
+    }
+
+    /// Revenue in yuan, for display and for gauges, which are doubles.
+    pub fn revenue_yuan(&self) -> f64 {
+        yuan(self.revenue)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown, never summed further")]
+fn yuan(fen: Fen) -> f64 {
+    fen.get() as f64 / 100.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
+fn count(number: i64) -> f64 {
+    number as f64
+}
+
+/// Sums of the figures of each cell.
+type Sums = BTreeMap<(PrefectureCode, Product), Figures>;
+
+/// Adds the gauges of every cell that has had anything in this year, or in the same elapsed year before.
+/// What it has nothing of in a period is 0 there. A baseline that begins before the data do is absent.
+pub(super) fn add(
+    gauges: &Gauges,
+    snapshot: &Snapshot,
+    as_of: BusinessDay,
+) -> prometheus::Result<()> {
+    let known_from = known_from(snapshot);
+    let year = Period::Ytd.range(as_of).expect("every day has a year to date");
+    let mut cells = sums(snapshot, year);
+    cells.extend(sums(snapshot, Period::Ytd.year_before(year)));
+    for period in [Period::Day, Period::Mtd, Period::Qtd, Period::Ytd] {
+        let Some(range) = period.range(as_of) else { continue };
+        let before = period.year_before(range);
+        let now = sums(snapshot, range);
+        let since = format!("from the period's first day to the as-of day ({period})");
+        let each = |name: &str, help: String, sums: &Sums, get: fn(&Figures) -> f64| {
+            let name = format!("postroad_{period}_{name}");
+            let gauge = gauges.labelled(&name, &help, &["prefecture", "line", "product"])?;
+            for (prefecture, product) in cells.keys() {
+                let figures = sums.get(&(*prefecture, *product)).copied().unwrap_or_default();
+                let labels = [&*prefecture.to_string(), product.line().as_str(), product.as_str()];
+                gauge.with_label_values(&labels).set(get(&figures));
+            }
+            Ok::<_, prometheus::Error>(())
+        };
+        each("volume", format!("Accepted volume {since}."), &now, |f| count(f.volume))?;
+        each("revenue_yuan", format!("Revenue {since}."), &now, Figures::revenue_yuan)?;
+        if known_from.is_some_and(|from| from <= before.first) {
+            let (baseline, elapsed) =
+                (sums(snapshot, before), "of the same elapsed days a year before");
+            let help = format!("Accepted volume {elapsed}.");
+            each("volume_baseline", help, &baseline, |f| count(f.volume))?;
+            let help = format!("Revenue {elapsed}.");
+            each("revenue_yuan_baseline", help, &baseline, Figures::revenue_yuan)?;
+        }
+        if period == Period::Day {
+            let of = "of the as-of day so far";
+            each("events", format!("Applied events {of}."), &now, |f| count(f.events))?;
+            each("reversals", format!("Reversals and refunds {of}."), &now, |f| {
+                count(f.reversals)
+            })?;
+        }
+        // A late event is of a day that is over, and today's sum would not have it.
+        if period == Period::Ytd {
+            each("events", format!("Applied events {since}."), &now, |f| count(f.events))?;
+            each("late_events", format!("Late events {since}."), &now, |f| count(f.late_events))?;
+        }
+        if matches!(period, Period::Mtd | Period::Ytd) {
+            balances(gauges, period, &cells, &now)?;
+        }
+    }
+    Ok(())
+}
+
+fn balances(gauges: &Gauges, period: Period, cells: &Sums, now: &Sums) -> prometheus::Result<()> {
+    let name = format!("postroad_{period}_balance_yuan");
+    let help = format!(
+        "Net movement of balances from the period's first day to the as-of day ({period})."
+    );
+    let gauge = gauges.labelled(&name, &help, &["prefecture", "line", "product"])?;
+    let finance = cells.keys().filter(|(_, product)| product.line() == Line::Finance);
+    for (prefecture, product) in finance {
+        let figures = now.get(&(*prefecture, *product)).copied().unwrap_or_default();
+        let labels = [&*prefecture.to_string(), product.line().as_str(), product.as_str()];
+        gauge.with_label_values(&labels).set(yuan(figures.balance));
+    }
+    Ok(())
+}
+
+/// Sums over a range, the baselines of days before the log included.
+fn sums(snapshot: &Snapshot, range: Range) -> Sums {
+    let mut sums = Sums::new();
+    for (CellKey { prefecture, product, .. }, measures) in
+        snapshot.rollup.days(range.first, range.last.plus_days(1))
+    {
+        sums.entry((*prefecture, *product)).or_default().add(measures);
+    }
+    let own_from = snapshot.rollup.day_range().map(|(first, _)| first);
+    let baselines = snapshot.reference.figures.baselines.iter();
+    for ((day, prefecture, product), baseline) in baselines {
+        if range.contains(*day) && own_from.is_none_or(|from| *day < from) {
+            let figures = sums.entry((*prefecture, *product)).or_default();
+            figures.volume += baseline.volume;
+            figures.revenue += baseline.revenue;
+            figures.balance += baseline.balance;
+        }
+    }
+    sums
+}
+
+/// The first day of which all is known, as the indicators have it.
+fn known_from(snapshot: &Snapshot) -> Option<BusinessDay> {
+    let entry = snapshot.manifest.indicators;
+    let given = entry.and_then(|entry| entry.settings.data_from);
+    let own = snapshot.rollup.day_range().map(|(first, _)| given.unwrap_or(first.year_start()));
+    let baselines = snapshot.reference.figures.baselines.keys().next().map(|(day, ..)| *day);
+    own.into_iter().chain(baselines).min()
+}
