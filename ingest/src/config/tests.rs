@@ -1,6 +1,7 @@
 //! What the file and the environment may say, and how every fault is told.
 
 use super::*;
+use crate::reference::ReferenceSet;
 
 const MINIMAL: &str = r#"
     kafka.brokers = "localhost:9092"
