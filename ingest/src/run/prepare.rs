@@ -12,7 +12,7 @@ use crate::check::timestamp_warning;
 use crate::config::{Config, Start};
 use crate::error::{Exit, Failure, chain};
 use crate::failpoint::Point;
-use crate::shards::claim::ClaimContext;
+use crate::shards::claim::{ClaimContext, Complaints};
 use crate::source::kafka::{
     KafkaCluster, KafkaQueries, KafkaSettings, QUERY_TIMEOUT, QueryError, TopicPartition,
 };
@@ -58,6 +58,7 @@ pub(super) async fn prepare(config: &Config, status: &Status) -> Result<Prepared
         topics: Arc::new(
             topics.map(|topic| (topic.name.clone(), (topic.contract, topic.start))).collect(),
         ),
+        complaints: Complaints::default(),
     };
     info!(store = store.name(), group = %owner.group, cluster = %owner.cluster_id, "prepared");
     Ok(Prepared { claims, settings, partitions })
