@@ -7,7 +7,7 @@ mod inspect;
 mod verify;
 
 use std::future::Future;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Fault};
 use crate::demo::{DemoOptions, demo};
-use crate::error::{Exit, Failure, complain, is_guarded};
+use crate::error::{Exit, Failure, complain, is_guarded, print};
 use crate::run::{Shown, run};
 use crate::simulate::{SimulateOptions, Sink, simulate};
 use crate::store::Store;
@@ -254,16 +254,6 @@ async fn open_store(text: &str) -> Result<Store, Failure> {
         let message = format!("--store {location}: there is no store; check the path");
         Failure::new(Exit::NoInput, message)
     })
-}
-
-/// Writes to standard output. Whoever closes it early has read enough.
-fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::IoErr, format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn simulate_options(args: SimulateArgs) -> Result<SimulateOptions, Failure> {

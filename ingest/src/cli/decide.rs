@@ -6,7 +6,7 @@ use postroad_schemas::units::BusinessDay;
 
 use crate::decide::{Wish, decide};
 use crate::decisions::{Decision, RestartFrom};
-use crate::error::Failure;
+use crate::error::{Failure, print};
 
 /// The arguments of `decide`.
 #[derive(Debug, Args)]
@@ -101,5 +101,5 @@ pub(super) async fn run(args: DecideArgs) -> Result<(), Failure> {
             format!("days up to {through} may be complete without it")
         }
     };
-    super::print(&format!("{topic}[{partition}]: {what}, once its owner adopts it ({key})\n"))
+    print(&format!("{topic}[{partition}]: {what}, once its owner adopts it ({key})\n"))
 }

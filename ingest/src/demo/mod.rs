@@ -30,7 +30,7 @@ use crate::config::{
     CheckpointConfig, Config, DaysConfig, DeadLettersConfig, HttpConfig, KafkaConfig,
     PublishConfig, Start, StoreConfig, TopicConfig,
 };
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, print};
 use crate::http;
 use crate::run::{Shown, run_by};
 use crate::simulate::province::{Province, ProvinceOptions};
@@ -105,7 +105,7 @@ pub async fn demo(options: DemoOptions, stop: impl Future<Output = ()>) -> Resul
         outcome = &mut pipeline => Some(outcome),
         () = &mut stop => None,
         () = over => None,
-        _ = &mut *screen_task => None,
+        shown = &mut *screen_task => shown.unwrap_or(Ok(())).err().map(Err),
         failure = producer => Some(Err(failure)),
     };
     let _ = end.send(true);
@@ -117,8 +117,7 @@ pub async fn demo(options: DemoOptions, stop: impl Future<Output = ()>) -> Resul
         let _ = screen_task.await;
     }
     outcome?;
-    println!("{}", screen::farewell(&root));
-    Ok(())
+    print(&(screen::farewell(&root) + "\n"))
 }
 
 /// Ready once the demo is to end.

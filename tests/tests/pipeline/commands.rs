@@ -164,6 +164,32 @@ fn what_is_no_command_is_a_usage_error() {
     }
 }
 
+/// Whoever asked for an answer and did not get it is told so by the exit code.
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let site = Site::new(NOBODY, "full", &[PARCELS]);
+    let (store, file) = (path(&site.store()), site.dir.path().join("events.json"));
+    let envelope = r#"{"topic":"parcel.events","partition":0,"offset":0,"ts":1,"payload":"x"}"#;
+    fs::write(&file, envelope).unwrap();
+    let (config, file) = (path(&site.config()), path(&file));
+    let demo = path(&site.dir.path().join("demo"));
+    let listen = format!("127.0.0.1:{}", free_port());
+    for arguments in [
+        &["backfill", "--store", &store, &file][..],
+        &["inspect", "--store", &store, "shards"],
+        &["inspect", "--store", &store, "manifest", "--format", "json"],
+        &["check", "--offline", "-c", &config],
+        &["verify", "-c", &config],
+        &["simulate", "--events", "20", "--seed", "1"],
+        &["demo", "--store", &demo, "--listen", &listen, "--duration", "60"],
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(postroad_binary());
+        let output = command.args(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        expect(&output, 74, 1, &["standard output cannot be written"]);
+    }
+}
+
 /// A full disk of logs ends nothing: neither a line of the log nor a complaint has to be written.
 #[test]
 fn a_line_that_cannot_be_written_changes_no_exit_code() {

@@ -405,4 +405,10 @@ fn a_store_filled_from_files_is_verified_against_them() {
         gone.to_text()
     );
     assert!(gone.verdict().contains("1 shard"), "{}", gone.verdict());
+    // Nothing is proved by finding no difference where nothing is left to be compared.
+    fs::remove_file(&envelopes).unwrap();
+    let output = run_verify(&site.config(), &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(66), "{said}");
+    assert!(said.contains("was not proved: nothing of its log could be read again"), "{said}");
 }
