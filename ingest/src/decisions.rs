@@ -166,6 +166,17 @@ fn folder(shard: &ShardId) -> Path {
 /// # Errors
 /// Where the store fails or a decision cannot be understood.
 pub async fn about(store: &Store, shard: &ShardId) -> Result<Vec<Found>, StoreError> {
+    survey(store, shard).await?.into_iter().collect()
+}
+
+/// Every decision about a shard, each on its own: what cannot be understood takes no other with it.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn survey(
+    store: &Store,
+    shard: &ShardId,
+) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
     let mut found = Vec::new();
     for key in keys(store, &folder(shard)).await? {
         let content = store.get(&key).await?;
@@ -173,8 +184,9 @@ pub async fn about(store: &Store, shard: &ShardId) -> Result<Vec<Found>, StoreEr
             let reason =
                 format!("{error}; it was not made by `postroad decide`, or by a newer one");
             StoreError::Unreadable { key: key.to_string(), reason }
-        })?;
-        found.push(Found { id: DecisionId(xxh3_128(&content)), key, recorded });
+        });
+        let id = DecisionId(xxh3_128(&content));
+        found.push(recorded.map(|recorded| Found { id, key, recorded }));
     }
     Ok(found)
 }

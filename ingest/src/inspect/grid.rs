@@ -139,7 +139,7 @@ fn manifest_text(manifest: &Value) -> String {
 }
 
 /// Times and days of a manifest as such, where people read them.
-fn readable(name: &str, value: &Value) -> Value {
+pub(crate) fn readable(name: &str, value: &Value) -> Value {
     match (name, value.as_i64()) {
         ("published_at" | "watermark", Some(micros)) => {
             instant(Some(Timestamp::from_micros(micros)))

@@ -120,7 +120,7 @@ async fn read(store: &Store, number: u64) -> Result<Read, Failure> {
     }
 }
 
-/// The manifests before one, ascending.
+/// The manifests before one, ascending. They have no gaps: the oldest are forgotten first.
 async fn before(
     store: &Store,
     number: u64,
@@ -128,6 +128,8 @@ async fn before(
 ) -> Result<Vec<Arc<Manifest>>, Failure> {
     let mut numbers = publishes(store).await?;
     numbers.retain(|other| *other < number);
+    let followed = numbers.iter().zip(numbers.iter().skip(1).chain([&number]));
+    differences.extend(followed.flat_map(|(one, next)| one + 1..*next).map(gone));
     let reads = futures::stream::iter(numbers).map(|number| read(store, number));
     let mut reads = reads.buffered(READ_AT_ONCE);
     let mut manifests = Vec::new();
@@ -139,6 +141,17 @@ async fn before(
         }
     }
     Ok(manifests)
+}
+
+/// A manifest that is missing between two that are kept.
+fn gone(number: u64) -> Difference {
+    Difference {
+        place: "manifest".to_owned(),
+        key: format!("of publish {number}"),
+        column: "object".to_owned(),
+        found: "gone".to_owned(),
+        expected: "whole".to_owned(),
+    }
 }
 
 /// Reads everything that a manifest names; files that are `known` to be as it says are not read again.
