@@ -227,11 +227,13 @@ fn config_failure(faults: &[Fault]) -> Failure {
 
 async fn check(args: &CheckArgs) -> Result<(), Failure> {
     let config = load(&args.config.config)?;
-    if !args.offline {
-        let faults = crate::check::check(&config).await;
-        if !faults.is_empty() {
-            return Err(config_failure(&faults));
-        }
+    let faults = if args.offline {
+        crate::check::check_offline(&config)
+    } else {
+        crate::check::check(&config).await
+    };
+    if !faults.is_empty() {
+        return Err(config_failure(&faults));
     }
     print(&format!("{}: no fault found\n", args.config.config.display()))
 }

@@ -4,6 +4,7 @@
 //! where the events go.
 
 mod faults;
+mod outage;
 pub mod province;
 mod shapes;
 
@@ -19,6 +20,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
+use self::outage::Outages;
 use self::province::{Province, ProvinceOptions, Simulated};
 use crate::clock::now;
 use crate::error::{Exit, Failure};
@@ -135,7 +137,7 @@ fn simulated_time(options: &SimulateOptions, start: Timestamp, made: u64) -> i64
 }
 
 enum Output {
-    Kafka(Box<BaseProducer>),
+    Kafka(Box<BaseProducer<Outages>>),
     Envelopes { out: BufWriter<io::Stdout>, offsets: BTreeMap<(Contract, u32), i64> },
     Values(BufWriter<io::Stdout>),
 }
@@ -154,7 +156,8 @@ impl Output {
                 for (key, value) in properties {
                     config.set(key, value);
                 }
-                let producer = config.create().map_err(|error: KafkaError| {
+                let made = config.create_with_context(Outages::of(brokers));
+                let producer = made.map_err(|error: KafkaError| {
                     Failure::new(Exit::Config, format!("the producer cannot be made: {error}"))
                 })?;
                 Self::Kafka(Box::new(producer))
@@ -196,7 +199,7 @@ fn output_failure(error: &io::Error) -> Failure {
 }
 
 /// Hands an event to the producer, waiting while its queue is full.
-fn send(producer: &BaseProducer, event: &Simulated) -> Result<(), Failure> {
+fn send(producer: &BaseProducer<Outages>, event: &Simulated) -> Result<(), Failure> {
     let mut record = BaseRecord::<[u8], [u8]>::to(topic_of(event.contract))
         .key(&event.key)
         .timestamp(event.timestamp_ms);

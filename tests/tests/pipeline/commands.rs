@@ -64,6 +64,15 @@ fn every_fault_of_a_configuration_is_one_line() {
     expect(&postroad(&["check", "-c", &config, "--offline"]), 78, words.len(), &words);
     assert!(!site.store().exists(), "a faulty configuration makes no store");
 
+    // Properties that are at odds with each other are found by making a client, which needs no broker.
+    let text = text.replace(
+        "[kafka.properties]",
+        "[kafka.properties]\n\"ssl.ca.location\" = \"/no/such/file\"\n\"security.protocol\" = \"ssl\"",
+    );
+    site.configure(&text);
+    let words = ["kafka.properties: creating the Kafka client", "ssl.ca.location failed"];
+    expect(&postroad(&["check", "-c", &config, "--offline"]), 78, 1, &words);
+
     site.configure("brokers = [");
     expect(&postroad(&["run", "-c", &config]), 78, 1, &["not TOML"]);
     let missing = path(&site.dir.path().join("missing.toml"));
