@@ -49,7 +49,9 @@ pub async fn shards(store: &Store) -> Result<Page, Failure> {
         .with(&["consumed", "applied", "duplicates", "rejected", "ignored", "gaps", "lost"])
         .with(&["watermark", "caught_up_at", "cells", "dead_letters", "segments", "replayed"])
         .with(&["window_from", "window_hours", "window_cut", "topic_id", "released_through"])
-        .with(&["lost_if_accepted", "rules", "decisions", "damage"]);
+        .with(&["lost_if_accepted", "rules", "decisions", "damage"])
+        .brief(&["topic", "partition", "incarnation", "state", "reason", "next_offset"])
+        .brief(&["consumed", "rejected", "lost", "watermark", "lost_if_accepted", "damage"]);
     for chain in chains(store).await? {
         let mut row = chain.row();
         if let Some(Whole { seq, epoch, checkpoint, .. }) = chain.newest() {

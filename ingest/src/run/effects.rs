@@ -8,7 +8,7 @@ use std::time::Duration;
 use object_store::path::Path;
 use postroad_schemas::units::Timestamp;
 use tokio::time::sleep;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{ClaimDue, Instance};
 use crate::checkpoint::Source;
@@ -167,6 +167,8 @@ impl Instance {
         self.questions.partitions.ask(unknown, async move {
             let partitions = cluster.partition_counts(&topics).await;
             let partitions = partitions.map_err(|error| chain(&error))?;
+            let missing = topics.into_iter().filter(|topic| !partitions.contains_key(topic));
+            let missing: BTreeSet<String> = missing.collect();
             let mut gone = BTreeMap::new();
             for tp in published {
                 let count = partitions.get(&*tp.topic).copied();
@@ -177,6 +179,10 @@ impl Instance {
                 }
             }
             status.update(|view| {
+                for topic in missing.difference(&view.missing_topics) {
+                    warn!(%topic, "the topic does not exist (any more); create it, or correct kafka.topics");
+                }
+                view.missing_topics = missing;
                 for (tp, stall) in gone.iter().filter(|(tp, _)| !view.gone.contains_key(tp)) {
                     say_stalled(tp, stall);
                 }

@@ -55,6 +55,24 @@ fn wait_unready(postroad: &Postroad, reason: &str) {
     });
 }
 
+/// Every instance says so, not only the publisher, and nothing of it is assigned to anybody by then.
+#[test]
+fn an_instance_whose_topic_is_deleted_is_not_ready() {
+    let mock = Mock::start(&[(PARCELS, 2)]);
+    mock.produce_all((PARCELS, 0), &random_log(23, "parcel", 50));
+    let site = Site::new(&mock.brokers(), "deleted", &[PARCELS]);
+    let mut postroad = site.run();
+    wait_ready(&postroad);
+    mock.delete_topic(PARCELS, true);
+    let reason = "the topic `parcel.events` does not exist";
+    wait_unready(&postroad, reason);
+    mock.delete_topic(PARCELS, false);
+    wait_ready(&postroad);
+    site.assert_published(&mock.judge());
+    assert_eq!(lines_with(&site.log(), "the topic does not exist"), 1, "{}", site.log());
+    stop(&mut postroad);
+}
+
 /// librdkafka has a line for every connection that it tries.
 #[test]
 fn a_simulation_says_once_that_no_broker_can_be_reached() {
