@@ -43,6 +43,7 @@ use crate::source::Consumer;
 use crate::source::identity::TopicIdentities;
 use crate::source::kafka::{BrokerState, ByteBudget, Generation, SourceEvent, TopicPartition};
 use crate::status::Status;
+use crate::store::{Owner, StoreError};
 
 /// Bytes of values between the poll thread and the workers.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -162,6 +163,9 @@ pub struct Instance {
     answers: (UnboundedSender<Answer>, UnboundedReceiver<Answer>),
     claims_due: (UnboundedSender<ClaimDue>, UnboundedReceiver<ClaimDue>),
     decisions: (UnboundedSender<Vec<Path>>, UnboundedReceiver<Vec<Path>>),
+    /// Whose the store has to be, and that it is not any more.
+    owner: Option<Owner>,
+    disowned: (UnboundedSender<StoreError>, UnboundedReceiver<StoreError>),
 }
 
 impl Instance {
@@ -173,7 +177,8 @@ impl Instance {
         budget: ByteBudget,
         parts: Parts,
     ) -> Self {
-        let Parts { claims, partitions, consumer, source_events, workers, worker_events } = parts;
+        let Parts { claims, owner, partitions, consumer, source_events, workers, worker_events } =
+            parts;
         let publisher = PublisherTask::start(config, clock, &claims.store, partitions, &shown);
         let writers = Writers {
             store: claims.store.clone(),
@@ -204,6 +209,8 @@ impl Instance {
             answers: unbounded_channel(),
             claims_due: unbounded_channel(),
             decisions: unbounded_channel(),
+            owner,
+            disowned: unbounded_channel(),
         }
     }
 
@@ -245,7 +252,13 @@ impl Instance {
                 Some(due) = self.claims_due.1.recv() => self.claim_due(due),
                 Some(keys) = self.decisions.1.recv() => self.on_decisions(keys),
                 _ = checkpoint.tick() => self.freeze_all(),
-                _ = idle.tick() => self.ask_for_log_ends(),
+                Some(error) = self.disowned.1.recv() => {
+                    return Err(Failure::from_error(Exit::Unavailable, &error));
+                }
+                _ = idle.tick() => {
+                    self.ask_for_log_ends();
+                    self.ask_whose_store_it_is();
+                }
                 _ = partitions.tick() => self.ask_for_partitions(),
                 _ = decisions.tick() => self.ask_for_decisions(),
                 _ = show.tick() => self.show(),
@@ -420,7 +433,15 @@ impl Instance {
     async fn close(mut self, cleanly: bool) -> Result<(), Failure> {
         let mut in_time = true;
         if cleanly {
-            in_time = timeout(STOP_GRACE, self.publisher.finish()).await.is_ok();
+            let (store, owner) = (self.claims.store.clone(), self.owner.take());
+            let publisher = &mut self.publisher;
+            let last = async move {
+                if let Some(owner) = owner {
+                    let _ = store.stay_with(&owner).await;
+                }
+                publisher.finish().await;
+            };
+            in_time = timeout(STOP_GRACE, last).await.is_ok();
         }
         let closed = self.consumer.close(CLOSE_DEADLINE).await;
         self.workers.stop();

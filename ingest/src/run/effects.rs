@@ -20,6 +20,7 @@ use crate::shards::stall::Stall;
 use crate::shards::worker::ToWorker;
 use crate::source::LogRange;
 use crate::source::kafka::{Command, Generation, TopicPartition};
+use crate::store::StoreError;
 
 /// Says what an operator has to decide about.
 pub(super) fn say_stalled(tp: &TopicPartition, stall: &Stall) {
@@ -214,6 +215,28 @@ impl Instance {
             let keys = decisions::all_keys(&store).await.map_err(|error| chain(&error))?;
             let _ = found.send(keys);
             Ok(())
+        });
+    }
+
+    /// Asks the store whose it is. What says so is written again where it is gone, for else another group
+    /// could adopt the store; and an instance whose store is another's ends.
+    pub(super) fn ask_whose_store_it_is(&self) {
+        let Some(owner) = self.owner.clone() else { return };
+        let (store, disowned) = (self.claims.store.clone(), self.disowned.0.clone());
+        let unknown = "whose the store is is not known: restore owner.json and store.json";
+        self.questions.owner.ask(unknown, async move {
+            match store.stay_with(&owner).await {
+                Ok(false) => Ok(()),
+                Ok(true) => {
+                    warn!("owner.json or store.json was gone from the store, and is written again");
+                    Ok(())
+                }
+                Err(error @ (StoreError::Foreign { .. } | StoreError::Newer { .. })) => {
+                    let _ = disowned.send(error);
+                    Ok(())
+                }
+                Err(error) => Err(chain(&error)),
+            }
         });
     }
 

@@ -132,7 +132,9 @@ async fn run(
         workers: workers.clone(),
     });
     let consumer = Box::new(consumer);
-    let parts = Parts { claims, partitions, consumer, source_events, workers, worker_events };
+    let owner = None;
+    let parts =
+        Parts { claims, owner, partitions, consumer, source_events, workers, worker_events };
     let stop = Box::pin(async move {
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
