@@ -7,8 +7,6 @@ pub mod grid;
 
 use std::collections::BTreeSet;
 
-use futures::TryStreamExt;
-use object_store::ObjectStore;
 use object_store::path::Path;
 use postroad_aggregate::ledger::DeadLetter;
 use postroad_aggregate::seal::{Part, Segment};
@@ -23,7 +21,7 @@ use crate::checkpoint::format::segment::Sealed;
 use crate::checkpoint::{Adopted, Checkpoint, Phase, ShardId, format, segments};
 use crate::error::{Exit, Failure, Kind, chain};
 use crate::publish::manifest;
-use crate::store::{Store, StoreError, failed};
+use crate::store::{Store, StoreError};
 
 /// Which dead letters to show.
 #[derive(Debug, Default)]
@@ -357,9 +355,7 @@ async fn chains(store: &Store) -> Result<Vec<FoundChain>, Failure> {
 }
 
 async fn list_below(store: &Store, folder: &Path) -> Result<Vec<Path>, Failure> {
-    let listed: Result<Vec<_>, _> = store.objects().list(Some(folder)).try_collect().await;
-    let listed = listed.map_err(|error| store_failure(&failed("listing", folder)(error)))?;
-    Ok(listed.into_iter().map(|object| object.location).collect())
+    store.list(folder).await.map_err(|error| store_failure(&error))
 }
 
 /// A list, or nothing in its place where it is empty.

@@ -66,7 +66,7 @@ pub(super) fn name_variables(faults: &mut [Fault], overridden: &[Overridden]) {
     for fault in faults.iter_mut().filter(|fault| !fault.key.is_empty()) {
         let about = overridden.iter().filter(|set| set.is_about(&fault.key));
         for Overridden { variable, .. } in about {
-            fault.remedy.push_str(&format!("; the variable {variable} sets it"));
+            fault.remedy.extend(["; the variable ", variable.as_str(), " sets it"]);
         }
     }
 }

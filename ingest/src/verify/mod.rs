@@ -11,7 +11,7 @@
 //! they add meanwhile lies beyond the boundaries that are compared.
 //!
 //! Which days are complete and final depends on the clocks of the shards that a publish shows, and on
-//! the publish before ([`horizon`]); where those are not kept any more the manifest is believed.
+//! the publish before (`horizon.rs`); where those are not kept any more the manifest is believed.
 //!
 //! What retention has deleted cannot be read again. The fold then begins with the oldest checkpoint
 //! from which the log still goes on, and the report says which offsets were proven and which were not.
