@@ -47,7 +47,7 @@ use crate::store::{Owner, StoreError};
 
 /// Bytes of values between the poll thread and the workers.
 const QUEUE_BYTES: usize = 64 << 20;
-/// How often idle partitions are looked for.
+/// How often idle partitions are looked for, and whose the store is.
 const IDLE_CHECK: Duration = Duration::from_secs(10);
 /// How often new partitions are looked for.
 const PARTITIONS_CHECK: Duration = Duration::from_secs(5);
@@ -255,10 +255,7 @@ impl Instance {
                 Some(error) = self.disowned.1.recv() => {
                     return Err(Failure::from_error(Exit::Unavailable, &error));
                 }
-                _ = idle.tick() => {
-                    self.ask_for_log_ends();
-                    self.ask_whose_store_it_is();
-                }
+                _ = idle.tick() => self.ask_now_and_then(),
                 _ = partitions.tick() => self.ask_for_partitions(),
                 _ = decisions.tick() => self.ask_for_decisions(),
                 _ = show.tick() => self.show(),

@@ -127,9 +127,15 @@ impl Instance {
         });
     }
 
+    /// What can wait for some seconds.
+    pub(super) fn ask_now_and_then(&self) {
+        self.ask_for_log_ends();
+        self.ask_whose_store_it_is();
+    }
+
     /// Asks the brokers where the logs of idle shards end, once their clocks lag behind a day's
     /// end: a shard that has nothing to read must not hold a day open.
-    pub(super) fn ask_for_log_ends(&self) {
+    fn ask_for_log_ends(&self) {
         let view = self.shown.status.view();
         let clock = self.clock.clone();
         let now = clock.now();
@@ -220,7 +226,7 @@ impl Instance {
 
     /// Asks the store whose it is. What says so is written again where it is gone, for else another group
     /// could adopt the store; and an instance whose store is another's ends.
-    pub(super) fn ask_whose_store_it_is(&self) {
+    fn ask_whose_store_it_is(&self) {
         let Some(owner) = self.owner.clone() else { return };
         let (store, disowned) = (self.claims.store.clone(), self.disowned.0.clone());
         let unknown = "whose the store is is not known: restore owner.json and store.json";
