@@ -4,9 +4,10 @@
 //! unknown. So one pass finds every fault, and each says which key, which value and what to do.
 
 mod indicators;
+mod kafka;
 mod section;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,9 +21,10 @@ use toml::{Table, Value};
 
 pub use self::indicators::IndicatorsConfig;
 use self::indicators::{read_indicators, read_reference};
-use self::section::{Section, override_key};
+pub use self::kafka::is_topic_name;
+use self::kafka::read_kafka;
+use self::section::{Section, name_variables, override_key};
 use crate::reference::ReferenceSource;
-use crate::source::kafka::forbidden_properties;
 use crate::store::open::Location;
 
 const STORE_URL: &str = "write file:///an/absolute/path, s3://bucket/prefix, gs://bucket/prefix or \
@@ -198,10 +200,12 @@ impl Config {
         })?;
         let mut faults = Vec::new();
         let environment: Vec<_> = environment.collect();
-        for (name, value) in &environment {
-            override_key(&mut table, name, value, &mut faults);
-        }
+        let overridden: Vec<_> = environment
+            .iter()
+            .filter_map(|(name, value)| override_key(&mut table, name, value, &mut faults))
+            .collect();
         let config = read(&mut Section::root(table), environment, &mut faults);
+        name_variables(&mut faults, &overridden);
         match config {
             Some(config) if faults.is_empty() => Ok(config),
             _ => Err(faults),
@@ -273,77 +277,6 @@ fn read(root: &mut Section, environment: Environment, faults: &mut Vec<Fault>) -
         indicators: indicators?,
         http: HttpConfig { listen: listen? },
     })
-}
-
-fn read_kafka(mut section: Section, faults: &mut Vec<Fault>) -> Option<KafkaConfig> {
-    let remedy = "write host:port, or several separated by commas";
-    let brokers = section.text("brokers", None, remedy, faults);
-    let group = section.text("group", Some("postroad"), "write a name", faults);
-    let allow_compacted = section.flag("allow_compacted", false, faults);
-    let properties = section.map_with_secrets("properties", faults, |map| {
-        forbidden_properties(map).into_iter().map(|fault| (fault.key, fault.fix)).collect()
-    });
-    let topics = read_topics(&mut section, faults);
-    section.finish(faults);
-    Some(KafkaConfig {
-        brokers: brokers?,
-        group: group?,
-        properties: properties.into_iter().collect(),
-        topics: topics?,
-        allow_compacted: allow_compacted?,
-    })
-}
-
-fn read_topics(section: &mut Section, faults: &mut Vec<Fault>) -> Option<Vec<TopicConfig>> {
-    let remedy = "write a [[kafka.topics]] with name and contract for each topic";
-    let tables = section.take("topics", None, remedy, faults, |value| {
-        let tables: Option<Vec<Table>> =
-            value.as_array()?.iter().map(|topic| topic.as_table().cloned()).collect();
-        tables.filter(|tables| !tables.is_empty())
-    })?;
-    let mut names = BTreeSet::new();
-    let mut topics = Vec::new();
-    for (index, table) in tables.into_iter().enumerate() {
-        let mut section = section.element("topics", index, table);
-        let remedy = "write the name of a Kafka topic: letters, digits, `.`, `_` and `-`";
-        let name = section.take("name", None, remedy, faults, |value| {
-            value.as_str().filter(|name| is_topic_name(name)).map(str::to_owned)
-        });
-        let implied = name.as_deref().and_then(Contract::of_topic);
-        let remedy = "write \"parcel\" or \"finance\"";
-        let contract =
-            section.take("contract", implied, remedy, faults, |value| value.as_str()?.parse().ok());
-        let remedy = "write \"json\", the format that this version reads";
-        section.take("format", Some(()), remedy, faults, |value| {
-            (value.as_str()? == "json").then_some(())
-        });
-        let remedy = "write \"earliest\" or \"latest\"";
-        let start =
-            section.take("start", Some(Start::Earliest), remedy, faults, |value| {
-                match value.as_str()? {
-                    "earliest" => Some(Start::Earliest),
-                    "latest" => Some(Start::Latest),
-                    _ => None,
-                }
-            });
-        if let Some(name) = &name
-            && !names.insert(name.clone())
-        {
-            let value = Value::String(name.clone());
-            faults.push(section.fault("name", Some(&value), "stands twice; keep one"));
-        }
-        if let (Some(name), Some(contract), Some(start)) = (name, contract, start) {
-            topics.push(TopicConfig { name, contract, start });
-        }
-        section.finish(faults);
-    }
-    Some(topics)
-}
-
-/// Kafka's own rule for names.
-pub fn is_topic_name(name: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    !name.is_empty() && name.len() <= 249 && name.bytes().all(legal) && name != "." && name != ".."
 }
 
 /// Variables of the cloud count least, then options, then secrets.

@@ -466,7 +466,7 @@ fn settings_are_documented() {
     let unknown = settings.iter().map(|row| row[0].clone()).filter(|key| !is_known(key));
     none(&unknown.collect::<Vec<_>>(), "docs/CONFIGURATION.md lists settings that are read");
 
-    let text = read("ingest/src/config.rs");
+    let text = read("ingest/src/config.rs") + &read("ingest/src/config/kafka.rs");
     let (code, _) = split_tests(&text);
     let code = [code, &read("ingest/src/config/indicators.rs")].concat();
     let calls = ["number", "text", "flag", "map", "take"];
