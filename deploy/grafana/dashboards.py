@@ -185,9 +185,10 @@ def of_line(lines, total):
     return f'{lines}{{line="$line"}} or (label_replace({total}, "line", "total", "", "") and on (line) label_replace(vector(1), "line", "$line", "", ""))'
 
 
-def gap(selector, by="prefecture"):
-    """Gaps without their instance."""
-    return f'max by ({by}) (postroad_gap_percentage_points{{line="$line", measure="$measure", {selector}}})'
+def gap(*selectors, by="prefecture"):
+    """Gaps of the chosen line and measure, without their instance."""
+    labels = ", ".join(('line="$line"', 'measure="$measure"', *selectors))
+    return f"max by ({by}) (postroad_gap_percentage_points{{{labels}}})"
 
 
 WORST_LIGHT = 'max by (prefecture) (postroad_light{line="$line", measure="$measure"})'
@@ -226,13 +227,13 @@ def province():
                *((f"against {name}", gap(f'versus="{versus}"'), POINTS) for versus, name in VERSUS.items())],
               key="name_zh", sort="rank", colored=[f"against {name}" for name in VERSUS.values()], hidden=("code",), size=(14, 14)),
         places("Where it lags", "Each prefecture in the color of its worst gap of the chosen line and measure.",
-               named(f"min by (prefecture) ({gap('', 'prefecture, versus')})"), unit=POINTS, decimals=2, thresholds=GAP, size=(10, 14)),
+               named(f"min by (prefecture) ({gap(by='prefecture, versus')})"), unit=POINTS, decimals=2, thresholds=GAP, size=(10, 14)),
         timeline("Lights by prefecture", "The worst light of each prefecture in the chosen line and measure, over all four commensurates.",
                  query(f'max by (name) ({named(WORST_LIGHT)})', "{{name}}"), size=(24, 11)),
     ]
     benchmarks = [
         series("Against the four benchmarks", "The chosen prefectures' gaps in the chosen line and measure. The dashed lines are 0 and −2: below is yellow, and red.",
-               query(named(gap(CHOSEN, "prefecture, versus")), "{{name}} ‖ {{versus}}"), unit=POINTS, decimals=2, thresholds=GAP, limits=True),
+               query(named(gap(CHOSEN, by="prefecture, versus")), "{{name}} ‖ {{versus}}"), unit=POINTS, decimals=2, thresholds=GAP, limits=True),
         series("Revenue growth", "Growth of the chosen line in the chosen period through yesterday, of the chosen prefectures.",
                query(f'max by (name) ({named(f"({GROWTH_OF_LINE}) and on (prefecture) {INFO}" + "{" + CHOSEN + "}")})', "{{name}}"), unit=RATIO, decimals=1),
         series("Volume growth", "Growth of accepted volume of each line in the chosen period through yesterday. Volume is not added up over lines.",

@@ -1,8 +1,8 @@
 """From a page to a branch manager: a real Prometheus scrapes Postroad, a real Alertmanager routes, a webhook receives.
 
 `python3 alerts_end_to_end.py --target HOST:PORT --expect LaggingRed --prefecture 210300` waits until that alert of that prefecture
-has arrived at the receiver that its team ought to have, and prints what arrived. Without `--target` a fake exporter is scraped. The
-configuration and the rules are those of deploy/, with the days in them made seconds by the tables below; each of
+has arrived at the receiver that its team ought to have, and prints what arrived. Without `--target` a fake exporter is scraped; with `--stop`
+as well it is stopped then, and the engineers have to be told, and no manager that the lag is over. The configuration and the rules are those of deploy/, with the days in them made seconds by the tables below; each of
 their lines has to find something, so that a rule which has changed is not quietly tested at its full length. Needs `prometheus`
 and `alertmanager`. Everything listens on 127.0.0.1 only, and only what was started here is ended.
 """
@@ -27,6 +27,7 @@ import urllib.request
 import fake_exporter
 
 DEPLOY = pathlib.Path(__file__).resolve().parents[2] / "deploy"
+QUIET_SECONDS = 6  # some of Alertmanager's shortened group_interval, for news that must not come
 RECEIVERS = {"business": ("branch-managers", "province-office"), "pipeline": ("engineers-page", "engineers-ticket")}
 # What becomes of the rules: (regular expression, what stands there instead).
 SHORTER = {
@@ -179,13 +180,45 @@ def complaints(path, receiver, alert):
         yield f"its runbook {said.get('runbook')} is not there"
 
 
+def wait_for(what, holds, timeout):
+    """What `holds` returns, as soon as that is something."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        found = holds()
+        if found:
+            return found
+        time.sleep(0.2)
+    if what:
+        print(f"{what}: not within {timeout:g} s", file=sys.stderr)
+    return None
+
+
+def stopped(fake, webhook, port, timeout):
+    """What is wrong when the only publisher goes away: a page has to come, and no news for the business."""
+    fake.shutdown()
+    fake.server_close()
+    paged = wait_for("a page for NoPublisher", lambda: [one for one in webhook.alerts() if one[1] == "engineers-page" and one[2]["labels"]["alertname"] == "NoPublisher"], timeout)
+    silent = wait_for("silence of the business rules", lambda: not asked(port, "query", query='ALERTS{team="business"}')["result"], timeout)
+    told = wait_for("", lambda: [one for one in webhook.alerts() if one[2]["labels"]["team"] == "business" and one[2]["status"] == "resolved"], QUIET_SECONDS) if silent else None
+    if not paged:
+        yield "nobody was paged for NoPublisher"
+    if not silent:
+        yield "business alerts are still on without data"
+    for _, receiver, alert in told or ():
+        yield f"{receiver} was told that {alert['labels']['alertname']} is over"
+    print("the publisher was stopped: engineers were paged, the rules fell silent, and no manager was told that a lag is over" if paged and silent and not told else "")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--target", help="where /metrics and /metrics/business are served; a fake one by default")
     parser.add_argument("--expect", default="LaggingRed", help="name of the alert")
     parser.add_argument("--prefecture", default="210300", help="code of the prefecture that lags")
+    parser.add_argument("--stop", action="store_true", help="stop the fake exporter when the alert has arrived")
     parser.add_argument("--timeout", type=float, default=120, help="seconds until it has to have arrived")
     given = parser.parse_args()
+    if given.stop and given.target:
+        parser.error("only the fake exporter can be stopped")
     webhook_port, alertmanager_port, prometheus_port = free_port(), free_port(), free_port()
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -201,15 +234,15 @@ def main():
             f"--storage.tsdb.path={folder}/tsdb", f"--web.listen-address=127.0.0.1:{prometheus_port}"))
 
         begun = time.monotonic()
-        found = None
-        while found is None and time.monotonic() - begun < given.timeout:
-            time.sleep(0.2)
-            wanted = {"alertname": given.expect, "prefecture": given.prefecture}
-            arrived = (one for one in webhook.alerts() if one[2]["status"] == "firing" and wanted.items() <= one[2]["labels"].items())
-            found = next(arrived, None)
+        wanted = {"alertname": given.expect, "prefecture": given.prefecture}.items()
+        found = wait_for(
+            f"{given.expect} of {given.prefecture}",
+            lambda: next((one for one in webhook.alerts() if one[2]["status"] == "firing" and wanted <= one[2]["labels"].items()), None),
+            given.timeout,
+        )
         if found is None:
             explain(prometheus_port, webhook, folder)
-            return f"{given.expect} of {given.prefecture} has not arrived within {given.timeout:g} s"
+            return f"{given.expect} of {given.prefecture} has not arrived"
         path, receiver, alert = found
         print(f"after {time.monotonic() - begun:.0f} s {receiver} was told:")
         print(json.dumps({"labels": alert["labels"], "annotations": alert["annotations"]}, ensure_ascii=False, indent=2))
@@ -218,6 +251,8 @@ def main():
         told = sorted({(receiver, one["labels"]["alertname"], one["labels"].get("prefecture", "")) for _, receiver, one in webhook.alerts()})
         print(f"{count} rules, {len(faulty)} of them faulty; told in all:")
         print("".join(f"  {' '.join(one)}\n" for one in told), end="")
+        if given.stop:
+            wrong += stopped(fake, webhook, prometheus_port, given.timeout)
         return "; ".join(wrong) or 0
 
 
