@@ -1,9 +1,10 @@
 """Whether every panel of the dashboards shows something, and every metric that they and the rules name is documented.
 
-`python3 check_dashboards.py [--prometheus URL | --target HOST:PORT]` looks at the files first: what dashboards.py makes, ids, places, units,
-descriptions, names. With an address it executes every expression of every panel and variable on a real Prometheus, which
-has to answer each with data: on the one at URL, or on one of its own that scrapes a Postroad (or the fake exporter, with
-`--target fake`) with the rules of deploy/. Names the panel that fails, and ends with 1.
+`python3 check_dashboards.py [--prometheus URL | --target HOST:PORT]` looks at the files first: what dashboards.py
+makes, ids, places, units, descriptions, names. With an address it executes every expression of every panel and variable
+on a real Prometheus, which has to answer each with data: on the one at URL, or on one of its own that scrapes a
+Postroad (or the fake exporter, with `--target fake`) with the rules of deploy/. Names the panel that fails, and ends
+with 1.
 """
 
 import argparse
@@ -45,7 +46,10 @@ BUILT_IN = {"$__rate_interval": "1m", "$__range": "1h"}
 
 def dashboards():
     """Each dashboard by the name of its file."""
-    return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted((GRAFANA / "dashboards").glob("*.json"))}
+    return {
+        path.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((GRAFANA / "dashboards").glob("*.json"))
+    }
 
 
 def panels(dashboard):
@@ -55,14 +59,21 @@ def panels(dashboard):
 
 def faults_of_form(name, dashboard):
     """What can be seen without data."""
-    for what, values in (("id", [panel["id"] for panel in dashboard["panels"]]), ("title", [panel["title"] for panel in dashboard["panels"]])):
+    for what, values in (
+        ("id", [panel["id"] for panel in dashboard["panels"]]),
+        ("title", [panel["title"] for panel in dashboard["panels"]]),
+    ):
         twice = [value for value, count in collections.Counter(values).items() if count > 1]
         if twice:
             yield f"{name}: the {what} {twice} is there twice"
     taken = {}
     for panel in dashboard["panels"]:
         place = panel["gridPos"]
-        for cell in ((x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])):
+        for cell in (
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        ):
             if cell[0] >= 24 or taken.setdefault(cell, panel["title"]) != panel["title"]:
                 yield f"{name}: {panel['title']} lies over {taken.get(cell, 'the edge')}"
                 break
@@ -77,7 +88,9 @@ def faults_of_form(name, dashboard):
 
 def faults_of_names():
     """Metrics that docs/METRICS.md does not list, and recording rules that do not exist or that nobody reads."""
-    documented = set(re.findall(r"^\| `(postroad_\w+)` \|", (ROOT / "docs" / "METRICS.md").read_text(encoding="utf-8"), re.MULTILINE))
+    documented = set(
+        re.findall(r"^\| `(postroad_\w+)` \|", (ROOT / "docs" / "METRICS.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     recorded, read = {}, set()
     texts = {path.name: path.read_text(encoding="utf-8") for path in RULES.glob("*.rules.yml")}
     records = set(re.findall(r"- record: (\S+)", "".join(texts.values())))
@@ -96,7 +109,9 @@ def faults_of_names():
         if re.sub(r"_bucket$", "", metric) not in documented:
             yield f"docs/METRICS.md does not list {metric} ({name})"
     asked = {series for series, _ in read}
-    yield from (f"{name} reads {series}, which is not recorded" for series, name in sorted(read) if series not in records)
+    yield from (
+        f"{name} reads {series}, which is not recorded" for series, name in sorted(read) if series not in records
+    )
     yield from (f"nobody reads {series}" for series in sorted(records - asked))
 
 
@@ -118,7 +133,9 @@ def substituted(expr, dashboard):
             choices[variable["name"]] = [option["value"] for option in variable["options"]]
         elif variable["type"] == "query":
             value = variable["current"]["value"]
-            choices[variable["name"]] = [variable["allValue"]] if value == ["$__all"] else [value, *OTHERS[variable["name"]]]
+            choices[variable["name"]] = (
+                [variable["allValue"]] if value == ["$__all"] else [value, *OTHERS[variable["name"]]]
+            )
     first = {name: values[0] for name, values in choices.items()}
     for chosen in [first, *({**first, name: value} for name, values in choices.items() for value in values[1:])]:
         text = expr
@@ -133,7 +150,9 @@ def substituted(expr, dashboard):
 def asked(url, expr):
     """The series that Prometheus answers with; an error is a ValueError."""
     try:
-        with urllib.request.urlopen(f"{url}/api/v1/query", urllib.parse.urlencode({"query": expr}).encode(), timeout=30) as answer:
+        with urllib.request.urlopen(
+            f"{url}/api/v1/query", urllib.parse.urlencode({"query": expr}).encode(), timeout=30
+        ) as answer:
             return json.load(answer)["data"]["result"]
     except urllib.error.HTTPError as error:
         raise ValueError(json.load(error)["error"]) from error
@@ -162,14 +181,25 @@ def prometheus_of(target):
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if target == "fake":
-            target = f"127.0.0.1:{stack.enter_context(alerts_end_to_end.serving(fake_exporter.server(('127.0.0.1', 0), '210300'))).server_port}"
+            fake = stack.enter_context(alerts_end_to_end.serving(fake_exporter.server(("127.0.0.1", 0), "210300")))
+            target = f"127.0.0.1:{fake.server_port}"
         port = alerts_end_to_end.free_port()
         alerts_end_to_end.configure(folder, target, webhook=9, alertmanager=9)
-        stack.enter_context(alerts_end_to_end.running(folder, alerts_end_to_end.program("prometheus"), f"--config.file={folder}/prometheus.yml",
-            f"--storage.tsdb.path={folder}/tsdb", f"--web.listen-address=127.0.0.1:{port}"))
+        stack.enter_context(
+            alerts_end_to_end.running(
+                folder,
+                alerts_end_to_end.program("prometheus"),
+                f"--config.file={folder}/prometheus.yml",
+                f"--storage.tsdb.path={folder}/tsdb",
+                f"--web.listen-address=127.0.0.1:{port}",
+            )
+        )
         url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
         # The last rule of the chain has been evaluated, and what happens least often has happened twice.
-        ready = "count(province:postroad_ytd_revenue_yuan:growth) and sum(rate(postroad_publish_duration_seconds_count[1m])) > 0"
+        ready = (
+            "count(province:postroad_ytd_revenue_yuan:growth) and"
+            " sum(rate(postroad_publish_duration_seconds_count[1m])) > 0"
+        )
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 if asked(url, ready):

@@ -1,10 +1,13 @@
 """From a page to a branch manager: a real Prometheus scrapes Postroad, a real Alertmanager routes, a webhook receives.
 
-`python3 alerts_end_to_end.py --target HOST:PORT --expect LaggingRed --prefecture 210300` waits until that alert of that prefecture
-has arrived at the receiver that its team ought to have, and prints what arrived. Without `--target` a fake exporter is scraped; with `--stop`
-as well it is stopped then, and the engineers have to be told, and no manager that the lag is over. The configuration and the rules are those of deploy/, with the days in them made seconds by the tables below; each of
-their lines has to find something, so that a rule which has changed is not quietly tested at its full length. Needs `prometheus`
-and `alertmanager`. Everything listens on 127.0.0.1 only, and only what was started here is ended.
+`python3 alerts_end_to_end.py --target HOST:PORT --expect LaggingRed --prefecture 210300` waits until that alert of that
+prefecture has arrived at the receiver that its team ought to have, and prints what arrived. Without `--target` a fake
+exporter is scraped; with `--stop` as well it is stopped then, and the engineers have to be told, and no manager that
+the lag is over.
+
+The configuration and the rules are those of deploy/, with the days in them made seconds by the tables below; each of
+their lines has to find something, so that a rule which has changed is not quietly tested at its full length. Needs
+`prometheus` and `alertmanager`. Everything listens on 127.0.0.1 only, and only what was started here is ended.
 """
 
 import argparse
@@ -79,7 +82,11 @@ def configure(folder, target, webhook, alertmanager):
         path = DEPLOY / "prometheus" / f"{name}.rules.yml"
         (folder / path.name).write_text(rewritten(path.read_text(encoding="utf-8"), table, path.name), encoding="utf-8")
     path = DEPLOY / "prometheus" / "prometheus.yml"
-    table = [(r"127\.0\.0\.1:9464", target), (r"127\.0\.0\.1:9093", f"127.0.0.1:{alertmanager}"), (r"interval: 15s", "interval: 1s")]
+    table = [
+        (r"127\.0\.0\.1:9464", target),
+        (r"127\.0\.0\.1:9093", f"127.0.0.1:{alertmanager}"),
+        (r"interval: 15s", "interval: 1s"),
+    ]
     (folder / path.name).write_text(rewritten(path.read_text(encoding="utf-8"), table, path.name), encoding="utf-8")
     path = DEPLOY / "alertmanager" / "alertmanager.yml"
     table = [(r"127\.0\.0\.1:9095", f"127.0.0.1:{webhook}"), (r"group_(wait|interval): \w+", r"group_\1: 1s")]
@@ -122,7 +129,9 @@ def serving(server):
 @contextlib.contextmanager
 def running(folder, *command):
     """A process with a log in the folder, ended afterwards by its own handle."""
-    with open(folder / f"{pathlib.Path(command[0]).name}.log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    with open(folder / f"{pathlib.Path(command[0]).name}.log", "wb") as log, subprocess.Popen(
+        command, stdout=log, stderr=log
+    ) as process:
         try:
             yield process
         finally:
@@ -157,7 +166,10 @@ def explain(port, webhook, folder):
     with contextlib.suppress(urllib.error.URLError):
         for query in ("up", "postroad:data_fresh:max15m", "ALERTS"):
             result = asked(port, "query", query=query)["result"]
-            print(f"{query}: {json.dumps([[one['metric'], one['value'][1]] for one in result], ensure_ascii=False)}", file=sys.stderr)
+            print(
+                f"{query}: {json.dumps([[one['metric'], one['value'][1]] for one in result], ensure_ascii=False)}",
+                file=sys.stderr,
+            )
         print("faulty rules:", faulty_rules(port), file=sys.stderr)
     print("arrived:", [(path, alert["labels"]) for path, _, alert in webhook.alerts()], file=sys.stderr)
     for log in folder.glob("*.log"):
@@ -171,7 +183,9 @@ def complaints(path, receiver, alert):
         yield f"the team {labels.get('team')} is not that of {receiver}"
     if path != f"/{receiver}":
         yield f"{receiver} was told at {path}"
-    if labels.get("team") == "business" and not (labels.get("name") and labels.get("name_zh") and labels["name_zh"] in said["summary"]):
+    if labels.get("team") == "business" and not (
+        labels.get("name") and labels.get("name_zh") and labels["name_zh"] in said["summary"]
+    ):
         yield "it does not say the prefecture's name"
     page, _, anchor = said.get("runbook", "").partition("#")
     runbook = DEPLOY.parent / page
@@ -197,16 +211,45 @@ def stopped(fake, webhook, port, timeout):
     """What is wrong when the only publisher goes away: a page has to come, and no news for the business."""
     fake.shutdown()
     fake.server_close()
-    paged = wait_for("a page for NoPublisher", lambda: [one for one in webhook.alerts() if one[1] == "engineers-page" and one[2]["labels"]["alertname"] == "NoPublisher"], timeout)
-    silent = wait_for("silence of the business rules", lambda: not asked(port, "query", query='ALERTS{team="business"}')["result"], timeout)
-    told = wait_for("", lambda: [one for one in webhook.alerts() if one[2]["labels"]["team"] == "business" and one[2]["status"] == "resolved"], QUIET_SECONDS) if silent else None
+    paged = wait_for(
+        "a page for NoPublisher",
+        lambda: [
+            one
+            for one in webhook.alerts()
+            if one[1] == "engineers-page" and one[2]["labels"]["alertname"] == "NoPublisher"
+        ],
+        timeout,
+    )
+    silent = wait_for(
+        "silence of the business rules",
+        lambda: not asked(port, "query", query='ALERTS{team="business"}')["result"],
+        timeout,
+    )
+    told = (
+        wait_for(
+            "",
+            lambda: [
+                one
+                for one in webhook.alerts()
+                if one[2]["labels"]["team"] == "business" and one[2]["status"] == "resolved"
+            ],
+            QUIET_SECONDS,
+        )
+        if silent
+        else None
+    )
     if not paged:
         yield "nobody was paged for NoPublisher"
     if not silent:
         yield "business alerts are still on without data"
     for _, receiver, alert in told or ():
         yield f"{receiver} was told that {alert['labels']['alertname']} is over"
-    print("the publisher was stopped: engineers were paged, the rules fell silent, and no manager was told that a lag is over" if paged and silent and not told else "")
+    print(
+        "the publisher was stopped: engineers were paged, the rules fell silent, and no manager was told that a lag is"
+        " over"
+        if paged and silent and not told
+        else ""
+    )
 
 
 def main():
@@ -228,16 +271,38 @@ def main():
             target = f"127.0.0.1:{fake.server_port}"
         configure(folder, target, webhook_port, alertmanager_port)
         webhook = stack.enter_context(serving(Webhook(webhook_port)))
-        stack.enter_context(running(folder, program("alertmanager", "prometheus-alertmanager"), f"--config.file={folder}/alertmanager.yml",
-            f"--storage.path={folder}/alertmanager", f"--web.listen-address=127.0.0.1:{alertmanager_port}", "--cluster.listen-address="))
-        stack.enter_context(running(folder, program("prometheus"), f"--config.file={folder}/prometheus.yml",
-            f"--storage.tsdb.path={folder}/tsdb", f"--web.listen-address=127.0.0.1:{prometheus_port}"))
+        stack.enter_context(
+            running(
+                folder,
+                program("alertmanager", "prometheus-alertmanager"),
+                f"--config.file={folder}/alertmanager.yml",
+                f"--storage.path={folder}/alertmanager",
+                f"--web.listen-address=127.0.0.1:{alertmanager_port}",
+                "--cluster.listen-address=",
+            )
+        )
+        stack.enter_context(
+            running(
+                folder,
+                program("prometheus"),
+                f"--config.file={folder}/prometheus.yml",
+                f"--storage.tsdb.path={folder}/tsdb",
+                f"--web.listen-address=127.0.0.1:{prometheus_port}",
+            )
+        )
 
         begun = time.monotonic()
         wanted = {"alertname": given.expect, "prefecture": given.prefecture}.items()
         found = wait_for(
             f"{given.expect} of {given.prefecture}",
-            lambda: next((one for one in webhook.alerts() if one[2]["status"] == "firing" and wanted <= one[2]["labels"].items()), None),
+            lambda: next(
+                (
+                    one
+                    for one in webhook.alerts()
+                    if one[2]["status"] == "firing" and wanted <= one[2]["labels"].items()
+                ),
+                None,
+            ),
             given.timeout,
         )
         if found is None:
@@ -245,10 +310,17 @@ def main():
             return f"{given.expect} of {given.prefecture} has not arrived"
         path, receiver, alert = found
         print(f"after {time.monotonic() - begun:.0f} s {receiver} was told:")
-        print(json.dumps({"labels": alert["labels"], "annotations": alert["annotations"]}, ensure_ascii=False, indent=2))
+        print(
+            json.dumps({"labels": alert["labels"], "annotations": alert["annotations"]}, ensure_ascii=False, indent=2)
+        )
         count, faulty = faulty_rules(prometheus_port)
         wrong = [*complaints(path, receiver, alert), *faulty]
-        told = sorted({(receiver, one["labels"]["alertname"], one["labels"].get("prefecture", "")) for _, receiver, one in webhook.alerts()})
+        told = sorted(
+            {
+                (receiver, one["labels"]["alertname"], one["labels"].get("prefecture", ""))
+                for _, receiver, one in webhook.alerts()
+            }
+        )
         print(f"{count} rules, {len(faulty)} of them faulty; told in all:")
         print("".join(f"  {' '.join(one)}\n" for one in told), end="")
         if given.stop:

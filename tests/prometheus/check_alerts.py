@@ -28,7 +28,9 @@ def faults():
     for line in (ROOT / "docs" / "ALERTS.md").read_text(encoding="utf-8").splitlines():
         row = re.match(r"\| `([A-Z]\w+)` \|", line)
         if row:
-            documented.add((row[1], next(cell for cell in line.split(" | ") if cell in ("red", "yellow", "page", "ticket"))))
+            documented.add(
+                (row[1], next(cell for cell in line.split(" | ") if cell in ("red", "yellow", "page", "ticket")))
+            )
     found = set()
     for path in sorted((ROOT / "deploy" / "prometheus").glob("*.rules.yml")):
         text = path.read_text(encoding="utf-8")
@@ -43,7 +45,9 @@ def faults():
                 yield f"{alert['name']}: {alert['page']} has no #{alert['anchor']}"
         print(f"{path.name}: {len(alerts)} alerts")
     yield from (f"docs/ALERTS.md does not list {name} ({severity})" for name, severity in sorted(found - documented))
-    yield from (f"docs/ALERTS.md lists {name} ({severity}), which there is not" for name, severity in sorted(documented - found))
+    yield from (
+        f"docs/ALERTS.md lists {name} ({severity}), which there is not" for name, severity in sorted(documented - found)
+    )
 
 
 def main():

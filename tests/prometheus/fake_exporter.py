@@ -1,8 +1,8 @@
 """Serves /metrics and /metrics/business as a Postroad that publishes would, with one prefecture that lags.
 
-`python3 fake_exporter.py --listen 127.0.0.1:9464 --planted 210300`. Every series of docs/METRICS.md that rules or dashboards ask for is there, of
-plausible size and moving with the clock; nothing is computed the way Postroad does it. It stands in for the binary where
-rules and dashboards are tested by themselves.
+`python3 fake_exporter.py --listen 127.0.0.1:9464 --planted 210300`. Every series that rules or dashboards ask for is
+there, of plausible size and moving with the clock; nothing is computed the way Postroad does it. It stands in for the
+binary where rules and dashboards are tested by themselves.
 """
 
 import argparse
@@ -11,16 +11,31 @@ import http.server
 
 SHANGHAI = datetime.timezone(datetime.timedelta(hours=8))
 PREFECTURES = {  # name, Chinese name, part of the province in per cent
-    "210100": ("Shenyang", "沈阳市", 38), "210200": ("Dalian", "大连市", 22), "210300": ("Anshan", "鞍山市", 7),
-    "210400": ("Fushun", "抚顺市", 2.5), "210500": ("Benxi", "本溪市", 1.5), "210600": ("Dandong", "丹东市", 4),
-    "210700": ("Jinzhou", "锦州市", 5), "210800": ("Yingkou", "营口市", 4), "210900": ("Fuxin", "阜新市", 1.5),
-    "211000": ("Liaoyang", "辽阳市", 2), "211100": ("Panjin", "盘锦市", 2), "211200": ("Tieling", "铁岭市", 2.5),
-    "211300": ("Chaoyang", "朝阳市", 3), "211400": ("Huludao", "葫芦岛市", 5),
+    "210100": ("Shenyang", "沈阳市", 38),
+    "210200": ("Dalian", "大连市", 22),
+    "210300": ("Anshan", "鞍山市", 7),
+    "210400": ("Fushun", "抚顺市", 2.5),
+    "210500": ("Benxi", "本溪市", 1.5),
+    "210600": ("Dandong", "丹东市", 4),
+    "210700": ("Jinzhou", "锦州市", 5),
+    "210800": ("Yingkou", "营口市", 4),
+    "210900": ("Fuxin", "阜新市", 1.5),
+    "211000": ("Liaoyang", "辽阳市", 2),
+    "211100": ("Panjin", "盘锦市", 2),
+    "211200": ("Tieling", "铁岭市", 2.5),
+    "211300": ("Chaoyang", "朝阳市", 3),
+    "211400": ("Huludao", "葫芦岛市", 5),
 }
 PRODUCTS = {  # line, volume of a day in the province, yuan a piece
-    "economy": ("parcel", 312_000, 4.5), "express": ("parcel", 56_000, 18), "standard": ("parcel", 20_000, 9),
-    "international": ("parcel", 4_000, 80), "logistics": ("parcel", 8_000, 20), "savings": ("finance", 880_000, 2),
-    "insurance": ("finance", 5_000, 300), "wealth": ("finance", 40_000, 8), "letter": ("basic", 9_000, 3),
+    "economy": ("parcel", 312_000, 4.5),
+    "express": ("parcel", 56_000, 18),
+    "standard": ("parcel", 20_000, 9),
+    "international": ("parcel", 4_000, 80),
+    "logistics": ("parcel", 8_000, 20),
+    "savings": ("finance", 880_000, 2),
+    "insurance": ("finance", 5_000, 300),
+    "wealth": ("finance", 40_000, 8),
+    "letter": ("basic", 9_000, 3),
     "distribution": ("retail", 3_000, 25),
 }
 TOPICS = {"parcel.events": 4, "finance.transactions": 2}
@@ -49,7 +64,10 @@ class Page:
 
     def text(self):
         """The whole page."""
-        return "".join(f"# HELP {name} Made up.\n# TYPE {name} {kind}\n" + "\n".join(series) + "\n" for (name, kind), series in self.families.items())
+        return "".join(
+            f"# HELP {name} Made up.\n# TYPE {name} {kind}\n" + "\n".join(series) + "\n"
+            for (name, kind), series in self.families.items()
+        )
 
 
 def pipeline(now, begun):
@@ -67,18 +85,29 @@ def pipeline(now, begun):
     for state, count in (("loading", 0), ("running", sum(TOPICS.values())), ("stalled", 0)):
         page.add("postroad_shards", count, state=state)
     for outcome in ("committed", "unresolved", "fenced", "unconfirmed", "recreated"):
-        page.add("postroad_checkpoints_total", int(seconds) if outcome == "committed" else 0, "counter", outcome=outcome)
+        page.add(
+            "postroad_checkpoints_total", int(seconds) if outcome == "committed" else 0, "counter", outcome=outcome
+        )
     for outcome in ("committed", "unchanged", "superseded", "failed"):
-        page.add("postroad_publishes_total", int(seconds / 5) if outcome == "committed" else 0, "counter", outcome=outcome)
+        page.add(
+            "postroad_publishes_total", int(seconds / 5) if outcome == "committed" else 0, "counter", outcome=outcome
+        )
     for operation in ("checkpoint", "publish"):
         page.add("postroad_store_errors_total", 0, "counter", operation=operation)
     for name in ("rebalances", "fenced", "restatements", "restatements_unknown"):
         page.add(f"postroad_{name}_total", 0, "counter")
     page.histogram("postroad_checkpoint_duration_seconds", int(seconds))
     page.histogram("postroad_publish_duration_seconds", int(seconds / 5))
-    for name, value in (("checkpoint_last_success_timestamp_seconds", now - 2), ("publish_last_success_timestamp_seconds", now - 2), ("publisher", 1),
-                        ("queue_bytes", 65_536), ("state_cells", 2_380), ("dedupe_ids", 400_000), ("reference_last_reload_successful", 1),
-                        ("reference_last_reload_success_timestamp_seconds", begun)):
+    for name, value in (
+        ("checkpoint_last_success_timestamp_seconds", now - 2),
+        ("publish_last_success_timestamp_seconds", now - 2),
+        ("publisher", 1),
+        ("queue_bytes", 65_536),
+        ("state_cells", 2_380),
+        ("dedupe_ids", 400_000),
+        ("reference_last_reload_successful", 1),
+        ("reference_last_reload_success_timestamp_seconds", begun),
+    ):
         page.add(f"postroad_{name}", value)
     page.add("postroad_build_info", 1, version="0.0.0", revision="fake")
     return page.text()
@@ -91,7 +120,12 @@ def business(now, planted):
     today = local.date()
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     part = (now - midnight) / 86_400
-    starts = {"day": today, "mtd": today.replace(day=1), "qtd": today.replace(month=(today.month - 1) // 3 * 3 + 1, day=1), "ytd": today.replace(month=1, day=1)}
+    starts = {
+        "day": today,
+        "mtd": today.replace(day=1),
+        "qtd": today.replace(month=(today.month - 1) // 3 * 3 + 1, day=1),
+        "ytd": today.replace(month=1, day=1),
+    }
     days = {period: (today - start).days for period, start in starts.items()}
     growths = {}
     for rank, (code, (name, name_zh, weight)) in enumerate(PREFECTURES.items()):
@@ -112,7 +146,9 @@ def business(now, planted):
             base = weight / 100 * volume
             for period, elapsed in days.items():
                 page.add(f"postroad_{period}_volume", round(base * (elapsed + part) * (1 + growth)), **cell)
-                page.add(f"postroad_{period}_revenue_yuan", round(base * price * (elapsed + part) * (1 + growth), 2), **cell)
+                page.add(
+                    f"postroad_{period}_revenue_yuan", round(base * price * (elapsed + part) * (1 + growth), 2), **cell
+                )
                 page.add(f"postroad_{period}_volume_baseline", round(base * (elapsed + 1)), **cell)
                 page.add(f"postroad_{period}_revenue_yuan_baseline", round(base * price * (elapsed + 1), 2), **cell)
             events = round(base * part * (10 if line == "parcel" else 1) * 86_400)  # moves at every scrape
@@ -134,20 +170,33 @@ def business(now, planted):
                 for line, measure in dict.fromkeys((line, measure) for line, measure, _, _ in INDICATORS):
                     page.add("postroad_rank", ranks[code], prefecture=code, line=line, measure=measure)
     for line, measure in dict.fromkeys((line, measure) for line, measure, _, _ in INDICATORS):
-        page.add("postroad_growth_spread_percentage_points", (max(growths.values()) - min(growths.values())) * 100, province="210000", line=line, measure=measure)
+        page.add(
+            "postroad_growth_spread_percentage_points",
+            (max(growths.values()) - min(growths.values())) * 100,
+            province="210000",
+            line=line,
+            measure=measure,
+        )
     for versus in ("local", "industry", "peer", "plan"):
         page.add("postroad_lagging_prefectures", 1, versus=versus)
         for why in ("base_not_positive", "base_incomplete", "benchmark_missing", "benchmark_stale", "overflow"):
             page.add("postroad_unknown_lights", 0, versus=versus, why=why)
-    for name, value in (("laggards", 1), ("prefectures", len(PREFECTURES)), ("as_of_timestamp_seconds", now - 1),
-                        ("indicators_as_of_timestamp_seconds", midnight), ("ledger_difference_records", 0)):
+    for name, value in (
+        ("laggards", 1),
+        ("prefectures", len(PREFECTURES)),
+        ("as_of_timestamp_seconds", now - 1),
+        ("indicators_as_of_timestamp_seconds", midnight),
+        ("ledger_difference_records", 0),
+    ):
         page.add(f"postroad_{name}", value)
     return page.text()
 
 
 INDICATORS = [  # line, measure, versus, benchmark
     *((line, "revenue", "local", 0.058) for line in ("total", "finance", "parcel")),
-    ("parcel", "volume", "industry", 0.07), ("parcel", "revenue", "industry", 0.06), ("finance", "share", "industry", 0.079),
+    ("parcel", "volume", "industry", 0.07),
+    ("parcel", "revenue", "industry", 0.06),
+    ("finance", "share", "industry", 0.079),
     *((line, "revenue", "peer", 0.05) for line in ("total", "finance", "parcel")),
     *((line, "revenue", "plan", 0.04) for line in ("total", "parcel", "finance")),
 ]
@@ -160,7 +209,10 @@ def server(address, planted):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             now = datetime.datetime.now(SHANGHAI).timestamp()
-            pages = {"/metrics": lambda: pipeline(now, begun - 3600), "/metrics/business": lambda: business(now, planted)}
+            pages = {
+                "/metrics": lambda: pipeline(now, begun - 3600),
+                "/metrics/business": lambda: business(now, planted),
+            }
             if self.path not in pages:
                 self.send_error(404)
                 return

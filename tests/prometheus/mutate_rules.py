@@ -1,9 +1,9 @@
 """Breaks every alert's expression in every way below, and expects promtool's tests to say so of that alert.
 
-`python3 mutate_rules.py`. A rule that can be altered without a test noticing is not tested. The ways: a clause (`and …`, `or …`)
-is taken out; a comparison is turned round; `for:` is taken out; a threshold is moved by a tenth, up or down, of which
-one at least has to be noticed, by the firing case or by the silent one. No alert reads another, so a run
-of promtool breaks all of them at once, each in one way. Ends with 1 when a mutant lives.
+`python3 mutate_rules.py`. A rule that can be altered without a test noticing is not tested. The ways: a clause
+(`and …`, `or …`) is taken out; a comparison is turned round; `for:` is taken out; a threshold is moved by a tenth, up
+or down, of which one at least has to be noticed, by the firing case or by the silent one. No alert reads another, so a
+run of promtool breaks all of them at once, each in one way. Ends with 1 when a mutant lives.
 """
 
 import concurrent.futures
@@ -31,7 +31,7 @@ def alerts(lines):
 
 
 def mutants(lines):
-    """(alert, what is done, {line number: its new text}); those that say the same are ways of doing it, one of which is enough."""
+    """(alert, what is done, {line number: its new text}); of two that say the same, one has to be noticed."""
     for name, expression, held in alerts(lines):
         if held is not None:
             yield name, f"without {lines[held].strip()}", {held: ""}
@@ -49,7 +49,12 @@ def mutants(lines):
         for threshold in sorted(thresholds):
             for factor in (0.9, 1.1):
                 moved = f"{float(threshold) * factor or (factor - 1) * 10:g}"
-                edits = {n: THRESHOLD.sub(lambda found, moved=moved, old=threshold: moved if found[0] == old else found[0], lines[n]) for n in expression}
+                edits = {
+                    n: THRESHOLD.sub(
+                        lambda found, moved=moved, old=threshold: moved if found[0] == old else found[0], lines[n]
+                    )
+                    for n in expression
+                }
                 yield name, f"{threshold} is moved", {n: text for n, text in edits.items() if text != lines[n]}
 
 
@@ -64,7 +69,12 @@ def noticed(file, lines, edits):
         checked = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, text=True, check=False)
         if checked.returncode:
             raise SystemExit(f"the mutant is no rule:\n{checked.stderr}\n{edits}")
-        test = subprocess.run(["promtool", "test", "rules", rules.with_name(f"{file}.test.yml")], capture_output=True, text=True, check=False)
+        test = subprocess.run(
+            ["promtool", "test", "rules", rules.with_name(f"{file}.test.yml")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     said = test.stdout + test.stderr
     names = set(re.findall(r"alertname: (\w+), time", said))
     samples = re.compile(r"\{[^}]*alertname=\"(\w+)\"[^}]*\} [\d.E+-]+")
@@ -84,15 +94,22 @@ def main():
         if noticed(file, lines, {}):
             raise SystemExit(f"{file}.test.yml fails as it is")
         found = [*mutants(lines)]
-        each = [[mutant for mutant in found if mutant[0] == name] for name in dict.fromkeys(name for name, _, _ in found)]
+        each = [
+            [mutant for mutant in found if mutant[0] == name] for name in dict.fromkeys(name for name, _, _ in found)
+        ]
         runs += [(file, lines, [mutant for mutant in turn if mutant]) for turn in itertools.zip_longest(*each)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        complaints = pool.map(lambda run: noticed(run[0], run[1], {n: text for _, _, edits in run[2] for n, text in edits.items()}), runs)
-        for (_, _, turn), names in zip(runs, complaints):
+        complaints = pool.map(
+            lambda run: noticed(run[0], run[1], {n: text for _, _, edits in run[2] for n, text in edits.items()}), runs
+        )
+        for (_, _, turn), names in zip(runs, complaints, strict=True):
             for name, done, _ in turn:
                 fate[name, done] = fate.get((name, done), False) or name in names
     alive = [f"{name}: {done}" for (name, done), is_noticed in fate.items() if not is_noticed]
-    print(f"{len(fate)} mutants of {len({name for name, _ in fate})} alerts in {len(runs)} runs: {len(fate) - len(alive)} are noticed")
+    print(
+        f"{len(fate)} mutants of {len({name for name, _ in fate})} alerts in {len(runs)} runs: {len(fate) - len(alive)}"
+        " are noticed"
+    )
     print("".join(f"  lives: {line}\n" for line in alive), end="")
     return bool(alive)
 
