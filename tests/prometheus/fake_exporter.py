@@ -6,6 +6,7 @@ binary where rules and dashboards are tested by themselves.
 """
 
 import argparse
+import contextlib
 import datetime
 import http.server
 
@@ -221,7 +222,8 @@ def server(address, planted):
             self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # who asked is ended in the middle of a scrape
+                self.wfile.write(body)
 
         def log_message(self, *_):
             pass
