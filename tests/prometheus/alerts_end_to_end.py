@@ -35,7 +35,7 @@ RECEIVERS = {"business": ("branch-managers", "province-office"), "pipeline": ("e
 # What becomes of the rules: (regular expression, what stands there instead).
 SHORTER = {
     "recording": [
-        (r"interval: (30s|1m)", "interval: 1s"),
+        (r"interval: (30s|1m|1h)", "interval: 1s"),
         (r"\[15m\]", "[15s]"),
         (r"6 \* 3600\)", "1e12)"),  # a test's log may be of any year
         (r"48 \* 3600\)", "1e12)"),
@@ -43,11 +43,10 @@ SHORTER = {
     "business": [
         (r"interval: 1m", "interval: 1s"),
         (r"\[15m\]", "[15s]"),
-        (r"\[3d:1h\]", "[8s:1s]"),
+        (r"\[3d\]", "[8s]"),
         (r">= 66\b", ">= 7"),
-        (r"\[7d:1h\]", "[12s:1s]"),
+        (r"\[7d\]", "[12s]"),
         (r">= 162\b", ">= 11"),
-        (r"\[1d:1h\]", "[10s:1s]"),
         (r">= 18\b", ">= 9"),
         (r"\[1d\]", "[10s]"),
         (r"(as_of_month:max\[15s\]\)) > 2", r"\1 > 0"),
