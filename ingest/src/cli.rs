@@ -115,6 +115,10 @@ struct DemoArgs {
     /// Seed of the simulated province; a fresh one each time unless given.
     #[arg(long)]
     seed: Option<u64>,
+    /// Instead of a random province: a year up to yesterday, and the one before, that show known
+    /// findings; with reference data in the store's folder, to be changed while it runs.
+    #[arg(long, value_enum, conflicts_with_all = ["rate", "seed"])]
+    scenario: Option<Scenario>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -223,6 +227,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
                 rate: args.rate,
                 duration: args.duration.map(std::time::Duration::from_secs),
                 seed: args.seed.unwrap_or_else(rand::random),
+                half_year: args.scenario == Some(Scenario::HalfYear),
             };
             demo(options, stop_signal()?).await
         }

@@ -155,7 +155,8 @@ def asked(url, expr):
         ) as answer:
             return json.load(answer)["data"]["result"]
     except urllib.error.HTTPError as error:
-        raise ValueError(json.load(error)["error"]) from error
+        # An error of a query is told as JSON; a server that is not ready yet tells it as text.
+        raise ValueError(error.read().decode(errors="replace").strip()) from error
 
 
 def faults_of_data(url, may_be_empty=MAY_BE_EMPTY):
@@ -201,7 +202,7 @@ def prometheus_of(target):
             " sum(rate(postroad_publish_duration_seconds_count[1m])) > 0"
         )
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 if asked(url, ready):
                     break
             time.sleep(0.5)

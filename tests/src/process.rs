@@ -60,6 +60,8 @@ pub enum Signal {
     Stop,
     /// Lets a frozen process go on.
     Cont,
+    /// Asks for reference data to be read again.
+    Hup,
 }
 
 impl Signal {
@@ -69,6 +71,7 @@ impl Signal {
             Self::Kill => "KILL",
             Self::Stop => "STOP",
             Self::Cont => "CONT",
+            Self::Hup => "HUP",
         }
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use postroad_aggregate::rules::Rules;
 use postroad_schemas::contract::Contract;
-use postroad_schemas::units::{Span, Timestamp};
+use postroad_schemas::units::{BusinessDay, Span, Timestamp};
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::mocking::MockCluster;
@@ -33,8 +33,8 @@ use crate::error::{Exit, Failure, print};
 use crate::http;
 use crate::reference::{ReferenceSet, ReferenceSource};
 use crate::run::{Shown, run_by};
-use crate::simulate::province::{Province, ProvinceOptions};
-use crate::simulate::topic_of;
+use crate::simulate::province::{Province, ProvinceOptions, Simulated};
+use crate::simulate::{half_year, topic_of};
 use crate::status::Status;
 use crate::store::open::Location;
 
@@ -48,6 +48,10 @@ const HISTORY: Duration = Duration::from_secs(7 * 86_400);
 const CATCH_UP: Duration = Duration::from_secs(60);
 /// Events a second of the real province: five million a day.
 const REAL_RATE: f64 = 58.0;
+/// Events a second of a planted scenario: as fast as they are read.
+const PLANTED_RATE: f64 = 50_000.0;
+/// Scans a second once all is planted.
+const SCAN_RATE: f64 = 100.0;
 /// How often events are produced.
 const TURN: Duration = Duration::from_millis(20);
 /// Marks a folder as one that a demo made, and that the next may replace.
@@ -66,6 +70,8 @@ pub struct DemoOptions {
     pub duration: Option<Duration>,
     /// Seed of the province.
     pub seed: u64,
+    /// Whether a half-year meeting's findings are planted instead, up to yesterday.
+    pub half_year: bool,
 }
 
 /// Runs the demo until `stop` is ready, its time is over, or somebody presses `q`.
@@ -84,9 +90,15 @@ pub async fn demo(options: DemoOptions, stop: impl Future<Output = ()>) -> Resul
         mock.create_topic(topic_of(contract), PARTITIONS, 1)
             .map_err(|error| broken("makes no topic", error))?;
     }
-    let config = config(&options, root.clone(), mock.bootstrap_servers());
+    let mut config = config(&options, root.clone(), mock.bootstrap_servers());
     let shown = Shown::default();
-    let clock = simulated_clock();
+    let clock = if options.half_year { Clock::wall() } else { simulated_clock() };
+    if options.half_year {
+        let dir = root.join("reference");
+        half_year::write_reference(&dir, yesterday())?;
+        config.reference = ReferenceSource::folder(dir)
+            .map_err(|faults| Failure::new(Exit::Software, format!("{faults:?}")))?;
+    }
     let (end, ended) = watch::channel(false);
     let producer =
         produce(&options, &config.kafka.brokers, &clock, shown.status.clone(), ended.clone())?;
@@ -124,6 +136,11 @@ pub async fn demo(options: DemoOptions, stop: impl Future<Output = ()>) -> Resul
 /// Ready once the demo is to end.
 async fn until(mut ended: watch::Receiver<bool>) {
     let _ = ended.wait_for(|ended| *ended).await;
+}
+
+/// The last day that is over, by the wall's clock.
+fn yesterday() -> BusinessDay {
+    now().business_day().plus_days(-1)
 }
 
 /// The demo's clock, for the province and for the pipeline: a week ago at first, and the present
@@ -216,11 +233,16 @@ fn produce(
     let producer: ThreadedProducer<_> = config.create().map_err(|error: KafkaError| {
         Failure::new(Exit::Software, format!("the producer cannot be made: {error}"))
     })?;
-    let rate = f64::from(options.rate);
-    let scale = rate * CATCH_UP.as_secs_f64() / HISTORY.as_secs_f64() / REAL_RATE;
-    let province =
-        Province::new(ProvinceOptions { seed: options.seed, scale, ..ProvinceOptions::default() });
-    let mut work = Production { producer, province, status, produced: 0 };
+    let average = f64::from(options.rate);
+    let scale = average * CATCH_UP.as_secs_f64() / HISTORY.as_secs_f64() / REAL_RATE;
+    let source = if options.half_year {
+        Source::HalfYear { planted: Box::new(half_year::events(yesterday())), scans: None }
+    } else {
+        let seed = options.seed;
+        let province = ProvinceOptions { seed, scale, ..ProvinceOptions::default() };
+        Source::Province(Box::new(Province::new(province)))
+    };
+    let mut work = Production { producer, source, waiting: None, status, produced: 0 };
     let clock = clock.clone();
     Ok(async move {
         let mut turn = interval(TURN);
@@ -235,8 +257,9 @@ fn produce(
             let at_ms = clock.now().as_micros() / 1_000;
             let elapsed = at.saturating_duration_since(last).as_secs_f64();
             last = at;
+            let rate = work.source.rate(average, at_ms);
             // What a second owes at most, so that a pause is not made good in one burst.
-            owed = (owed + rate * elapsed * Province::intensity(at_ms).clamp(0.2, 2.0)).min(rate);
+            owed = (owed + rate * elapsed).min(rate);
             if let Err(failure) = work.produce(&mut owed, at_ms) {
                 return failure;
             }
@@ -244,9 +267,44 @@ fn produce(
     })
 }
 
+/// What happens in the demo.
+enum Source {
+    /// A random province, at any time.
+    Province(Box<Province>),
+    /// Planted events, one after the other; then scans, which add to no figure that is compared.
+    HalfYear { planted: Box<dyn Iterator<Item = Simulated> + Send>, scans: Option<u64> },
+}
+
+impl Source {
+    fn next(&mut self, at_ms: i64) -> Simulated {
+        match self {
+            Self::Province(province) => province.next(at_ms),
+            Self::HalfYear { planted, scans } => {
+                let event = if scans.is_none() { planted.next() } else { None };
+                event.unwrap_or_else(|| {
+                    let number = scans.map_or(0, |number| number + 1);
+                    *scans = Some(number);
+                    half_year::scan(number, at_ms)
+                })
+            }
+        }
+    }
+
+    /// Events a second at a moment, where so many are wished for on average.
+    fn rate(&self, average: f64, at_ms: i64) -> f64 {
+        match self {
+            Self::Province(_) => average * Province::intensity(at_ms).clamp(0.2, 2.0),
+            Self::HalfYear { scans: None, .. } => PLANTED_RATE,
+            Self::HalfYear { scans: Some(_), .. } => SCAN_RATE,
+        }
+    }
+}
+
 struct Production {
     producer: ThreadedProducer<DefaultProducerContext>,
-    province: Province,
+    source: Source,
+    /// An event that the producer had no room for.
+    waiting: Option<Simulated>,
     status: Status,
     produced: u64,
 }
@@ -256,14 +314,17 @@ impl Production {
     fn produce(&mut self, owed: &mut f64, at_ms: i64) -> Result<(), Failure> {
         let consumed = self.consumed()?;
         while *owed >= 1.0 && self.produced < consumed + UNDER_WAY_MAX {
-            let event = self.province.next(at_ms);
+            let event = self.waiting.take().unwrap_or_else(|| self.source.next(at_ms));
             let mut record = BaseRecord::<[u8], [u8]>::to(topic_of(event.contract))
                 .key(&event.key)
                 .timestamp(event.timestamp_ms);
             record.payload = event.value.as_deref();
             match self.producer.send(record) {
                 Ok(()) => self.produced += 1,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    self.waiting = Some(event);
+                    break;
+                }
                 Err((error, _)) => {
                     let message = format!("the in-process broker takes no event: {error}");
                     return Err(Failure::new(Exit::Software, message));

@@ -114,6 +114,11 @@ impl DraftInput {
         self.shards.iter().map(entry).collect()
     }
 
+    /// How far the log has come by its own clock.
+    pub(super) fn newest_watermark(&self) -> Option<Timestamp> {
+        self.checkpoints().iter().filter_map(|shard| shard.state.watermark).max()
+    }
+
     fn checkpoints(&self) -> Vec<&Checkpoint> {
         self.shards.iter().filter_map(|(_, found)| Some(found.as_ref()?.1.as_ref())).collect()
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
+use postroad_aggregate::days::Horizon;
 use postroad_aggregate::indicators::{Indicator, Input, Settings, evaluate};
 use postroad_aggregate::merge::Rollup;
 use postroad_schemas::tables::Table;
@@ -26,7 +27,7 @@ use crate::reference::ReferenceSet;
 /// Indicators as of a day.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
-    /// The last complete day.
+    /// The last complete day that the log has reached.
     pub as_of: BusinessDay,
     /// Every indicator, ordered as [`evaluate`] has them.
     pub rows: Vec<Indicator>,
@@ -46,10 +47,10 @@ impl Evaluation {
         Self { as_of, rows }
     }
 
-    /// The day as of which a publish tells the indicators: the last complete one, of those that have
-    /// begun by the publish's own clock.
+    /// The day as of which a publish tells the indicators.
     pub fn last_day(manifest: &Manifest) -> Option<BusinessDay> {
-        manifest.complete_through.map(|last| last.min(manifest.published_at.business_day()))
+        let watermarks = manifest.shards.iter().filter_map(|shard| shard.watermark);
+        last_day(&manifest.horizon(), watermarks.max(), manifest.published_at)
     }
 }
 
@@ -102,7 +103,8 @@ pub struct Plan {
 impl Plan {
     /// What a publish has to do.
     pub fn of(input: &DraftInput, merged: &Merged) -> Self {
-        let Some(last_day) = last_day(input) else { return Self::default() };
+        let last_day = last_day(&input.horizon, input.newest_watermark(), input.now);
+        let Some(last_day) = last_day else { return Self::default() };
         let last = input.last.as_deref();
         let entry = last.and_then(|last| last.indicators);
         let moved = merged.has_moved_through(last_day);
@@ -129,10 +131,11 @@ impl Plan {
     }
 }
 
-/// The last complete day that has begun by the publish's own clock: a producer whose clock runs ahead
-/// makes no tomorrow.
-fn last_day(input: &DraftInput) -> Option<BusinessDay> {
-    input.horizon.complete_through.map(|last| last.min(input.now.business_day()))
+/// The last complete day that the log has reached by its own clock, and the publish by its: days on which
+/// nothing came make nobody lag, and a producer whose clock runs ahead makes no tomorrow.
+fn last_day(horizon: &Horizon, newest: Option<Timestamp>, now: Timestamp) -> Option<BusinessDay> {
+    let reached = newest?.min(now).business_day();
+    horizon.complete_through.map(|last| last.min(reached))
 }
 
 fn days(

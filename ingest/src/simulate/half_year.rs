@@ -78,7 +78,7 @@ const PEERS: [(&str, &str, i64); 4] = [
 
 /// Parcels of the province in the base year, and fen of each line, of which premium express makes the
 /// given part of the parcels'.
-const PARCELS: i64 = 60_000;
+const PARCELS: i64 = 30_000;
 const EXPRESS_VOLUME: i64 = 140;
 const EXPRESS_REVENUE: i64 = 350;
 const PARCEL_FEN: i64 = 55_000_000;
@@ -238,7 +238,7 @@ fn event(flow: &Flow, code: &str, id: &str, at: Timestamp, revenue: i64, amount:
 
 /// Every event through a day, day by day, and then some of the next one's first hours that add nothing
 /// but tell the time, so that the day is complete.
-pub(super) fn events(through: BusinessDay) -> impl Iterator<Item = Simulated> {
+pub(crate) fn events(through: BusinessDay) -> impl Iterator<Item = Simulated> {
     let years = Years { through };
     let of_years = [true, false].into_iter().flat_map(move |is_base| {
         let (first, days) = years.days(is_base);
@@ -252,6 +252,14 @@ pub(super) fn events(through: BusinessDay) -> impl Iterator<Item = Simulated> {
         })
     });
     of_years.chain(the_morning_after(through))
+}
+
+/// A parcel that is scanned now: an event that adds nothing but itself.
+pub(crate) fn scan(number: u64, at_ms: i64) -> Simulated {
+    let city = &CITIES[usize::try_from(number).unwrap_or_default() % CITIES.len()];
+    let (contract, kind, product) = (Contract::Parcel, "dispatched", "express");
+    let flow = Flow { contract, kind, product, events: 1, revenue: 0, amount: 0 };
+    event(&flow, city.code, &format!("scan-{number}-{at_ms}"), Timestamp::from_millis(at_ms), 0, 0)
 }
 
 fn the_morning_after(through: BusinessDay) -> impl Iterator<Item = Simulated> {
@@ -271,7 +279,7 @@ fn the_morning_after(through: BusinessDay) -> impl Iterator<Item = Simulated> {
 ///
 /// # Errors
 /// Where it cannot be written.
-pub(super) fn write_reference(dir: &Path, through: BusinessDay) -> Result<(), Failure> {
+pub(crate) fn write_reference(dir: &Path, through: BusinessDay) -> Result<(), Failure> {
     let failed = |path: &Path, error: &std::io::Error| {
         Failure::new(Exit::CantCreate, format!("{} cannot be written: {error}", path.display()))
     };

@@ -4,7 +4,7 @@
 //! where the events go.
 
 mod faults;
-mod half_year;
+pub(crate) mod half_year;
 mod outage;
 pub mod province;
 mod shapes;

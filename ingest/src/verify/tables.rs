@@ -88,6 +88,7 @@ pub(super) fn compare_tables(
     };
     let rows_unknown = (known.len() as u64 + 1) < manifest.publish.min(MANIFESTS_KEPT as u64);
     let publishes = file_key(Table::Publishes, None);
+    let is_behind = manifest.indicators.is_some_and(|entry| entry.behind);
     differences.retain(|difference| {
         let Difference { place, key, column, .. } = difference;
         let about_names = is_about_names(place, column);
@@ -95,7 +96,8 @@ pub(super) fn compare_tables(
         !(other_names && about_names
             || about_phase && without_phase.contains(key)
             || place == "publishes" && is_unknown(key)
-            || rows_unknown && *key == publishes && column == "rows")
+            || rows_unknown && *key == publishes && column == "rows"
+            || is_behind && is_about_indicators(place, key, column))
     });
     for difference in &differences {
         if let Some(report) = tables.get_mut(&difference.place) {
@@ -186,9 +188,18 @@ fn unreadable(table: &str, key: &str, error: &ParquetError) -> Vec<Difference> {
     of_file.into_vec()
 }
 
-/// Whether a difference tells of names, which belong to the reference data and not to the fold.
+/// Whether a difference tells of indicators that the publish itself says are behind its figures.
+fn is_about_indicators(place: &str, key: &str, column: &str) -> bool {
+    let of_rows = !matches!(column, "file_hash" | "file" | "content");
+    place == "indicators" && of_rows
+        || place == "manifest"
+            && (column == "indicators" || table_of(key) == "indicators" && of_rows)
+}
+
+/// Whether a difference tells of names and benchmarks, which are reference data and not of the fold.
 fn is_about_names(place: &str, column: &str) -> bool {
-    matches!(place, "prefectures" | "products") && column != "file_hash" && column != "file"
+    let tables = ["prefectures", "products", "indicators", "benchmarks", "plans"];
+    tables.contains(&place) && column != "file_hash" && column != "file"
         || place == "daily_rollups"
             && matches!(column, "prefecture_name" | "province_code" | "product_name")
         || place == "manifest" && column == "reference"
@@ -268,6 +279,16 @@ fn key_columns(table: &str) -> &'static [&'static str] {
         "prefectures" => &["prefecture_code"],
         "products" => &["product_code"],
         "calendar" => &["business_date"],
+        "indicators" => &[
+            "as_of_date",
+            "level",
+            "prefecture_code",
+            "line_code",
+            "product_code",
+            "period",
+            "measure",
+            "comparison",
+        ],
         _ => &[],
     }
 }

@@ -8,6 +8,7 @@ mod clocks;
 mod commands;
 mod demo;
 mod exactness;
+mod indicators;
 mod instances;
 mod privacy;
 mod replays;

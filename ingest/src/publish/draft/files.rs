@@ -1,7 +1,7 @@
 //! The files of a publish, and its part of the history: each is carried over from the publish
 //! before, or encoded because it shows something else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -230,7 +230,8 @@ impl Files<'_> {
             evaluated.entry(day.month_start()).or_default().push((*day, bytes));
             newest = Some(Arc::new(evaluation));
         }
-        for month in &plan.months {
+        let months: BTreeSet<_> = plan.months.iter().chain(frozen.keys()).collect();
+        for month in months {
             let days = evaluated.get(month).map_or(&[][..], Vec::as_slice);
             let before = frozen.get(month).zip(frozen_through);
             let made = indicators::month(before, days, final_through, publish).map_err(failed)?;

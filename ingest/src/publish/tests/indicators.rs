@@ -74,6 +74,20 @@ async fn indicators_are_as_of_complete_days_only() {
     desk.check_files().await;
 }
 
+/// A log in which nothing comes any more goes on completing days; they tell nothing, and make nobody lag.
+#[tokio::test]
+async fn days_that_the_log_has_not_reached_are_not_told() {
+    let mut desk = Desk::new();
+    let mut log = grown(date(6, 20));
+    log.caught_up_at = Some(noon(date(7, 10)));
+    desk.write(&log).await;
+    let made = publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
+    assert_eq!(made.manifest.complete_through, Some(date(7, 9)));
+    assert_eq!(made.evaluation.expect("evaluated").as_of, date(6, 20));
+    assert_eq!(days(&local(&desk, 6).await), [date(6, 19), date(6, 20)]);
+    assert!(!desk.keys().await.contains(&indicators_of(7)));
+}
+
 /// What a final day was held against stays, whatever is published later; what is not final follows.
 #[tokio::test]
 async fn days_that_are_final_are_frozen_with_their_reference_data() {
