@@ -116,7 +116,7 @@ impl Metrics {
         );
         let revision = option_env!("POSTROAD_REVISION").unwrap_or("unknown");
         info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
-        Self {
+        let metrics = Self {
             records: build.counters(
                 "postroad_records_total",
                 "Records judged, by outcome.",
@@ -218,6 +218,21 @@ impl Metrics {
             ),
             scrape: Arc::default(),
             registry: build.0,
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// Shows every outcome from the start on, so that `increase()` sees the first of each.
+    fn begin_at_zero(&self) {
+        for outcome in ["committed", "unresolved", "fenced", "unconfirmed", "recreated"] {
+            self.checkpoints.with_label_values(&[outcome]);
+        }
+        for outcome in ["committed", "unchanged", "superseded", "failed"] {
+            self.publishes.with_label_values(&[outcome]);
+        }
+        for operation in ["checkpoint", "publish"] {
+            self.store_errors.with_label_values(&[operation]);
         }
     }
 

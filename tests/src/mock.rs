@@ -339,6 +339,8 @@ url = "file://{store}"
 [checkpoint]
 interval_ms = 200
 
+[indicators]
+history_days = 3
 [publish]
 interval_ms = 250
 

@@ -9,7 +9,10 @@ use super::*;
 use crate::shards::stall::Stall;
 
 /// CONTRACT's pipeline metrics with their labels; the first group is there from the start.
-const FROM_THE_START: [(&str, &[&str]); 16] = [
+const FROM_THE_START: [(&str, &[&str]); 19] = [
+    ("postroad_checkpoints_total", &["outcome"]),
+    ("postroad_publishes_total", &["outcome"]),
+    ("postroad_store_errors_total", &["operation"]),
     ("postroad_shards", &["state"]),
     ("postroad_rebalances_total", &[]),
     ("postroad_checkpoint_duration_seconds", &[]),
@@ -29,16 +32,13 @@ const FROM_THE_START: [(&str, &[&str]); 16] = [
 ];
 
 /// The second is made by the event that it counts.
-const ONCE_SOMETHING_HAPPENED: [(&str, &[&str]); 9] = [
+const ONCE_SOMETHING_HAPPENED: [(&str, &[&str]); 6] = [
     ("postroad_records_total", &["topic", "partition", "outcome"]),
     ("postroad_records_rejected_total", &["topic", "reason"]),
     ("postroad_consumer_lag_records", &["topic", "partition"]),
     ("postroad_shard_stalled", &["topic", "partition", "reason"]),
     ("postroad_offset_gaps_total", &["topic", "partition"]),
     ("postroad_watermark_timestamp_seconds", &["topic", "partition"]),
-    ("postroad_checkpoints_total", &["outcome"]),
-    ("postroad_publishes_total", &["outcome"]),
-    ("postroad_store_errors_total", &["operation"]),
 ];
 
 type Series = (String, BTreeMap<String, String>, f64);

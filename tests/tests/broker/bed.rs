@@ -181,7 +181,7 @@ impl Bed {
     pub(crate) fn configure(&self, bootstrap: &str, instance: &str, port: u16) -> PathBuf {
         let mut text = format!(
             "[kafka]\nbrokers = \"{bootstrap}\"\ngroup = \"{name}\"\nallow_compacted = {compacted}\n\
-             [checkpoint]\ninterval_ms = {checkpoint}\nkeep = {keep}\n[days]\nopen_days = {open}\n[publish]\ninterval_ms = {publish}\n\
+             [checkpoint]\ninterval_ms = {checkpoint}\nkeep = {keep}\n[days]\nopen_days = {open}\n[indicators]\nhistory_days = 3\n[publish]\ninterval_ms = {publish}\n\
              [rules]\nvalue_bytes_max = {bytes}\n{more}\n\
              [store]\n{store}[http]\nlisten = \"127.0.0.1:{port}\"\n\
              [kafka.properties]\n",
