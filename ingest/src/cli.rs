@@ -4,8 +4,10 @@ mod backfill;
 mod dead_letters;
 mod decide;
 mod inspect;
+mod report;
 mod verify;
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -71,6 +73,7 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
+    Report(report::ReportArgs),
 }
 
 /// How data looks on standard output.
@@ -244,6 +247,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::DeadLetters(args) => dead_letters::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
+        Command::Report(args) => report::run(args).await,
     }
 }
 
@@ -296,6 +300,12 @@ fn print(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether output is coloured: on a terminal, unless `NO_COLOR` asks for none.
+fn wants_colour() -> bool {
+    let refuses = |(name, value): (OsString, OsString)| name == "NO_COLOR" && !value.is_empty();
+    std::io::stdout().is_terminal() && !std::env::vars_os().any(refuses)
 }
 
 /// A date that was typed.
@@ -378,7 +388,8 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 fn start_logging(cli: &Cli) {
     let default = match cli.command {
         Command::Demo(_) if std::io::stdout().is_terminal() => "off",
-        Command::Demo(_) | Command::Verify(_) | Command::Inspect(_) => "warn",
+        Command::Demo(_) | Command::Verify(_) => "warn",
+        Command::Inspect(_) | Command::Report(_) => "warn",
         _ => "info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

@@ -11,6 +11,7 @@ mod exactness;
 mod instances;
 mod privacy;
 mod replays;
+mod reports;
 mod restatements;
 mod stores;
 mod verify;
