@@ -31,7 +31,8 @@ pub(super) fn figures(province: &Province, language: Language) -> Table {
         }
     }
     let rows = business.into_iter().map(|(scope, measure)| {
-        let mut cells: Vec<Cell> = vec![language.indicator(scope, measure).into()];
+        let mut cells: Vec<Cell> =
+            vec![language.opening(&language.indicator(scope, measure)).into()];
         for period in &periods {
             let is_it =
                 |row: &&Row| (row.scope(), row.measure, row.period) == (scope, measure, *period);
@@ -64,21 +65,28 @@ fn periods<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Vec<Period> {
 /// Every prefecture by rank: revenue and growth for each period, then the four worst gaps.
 pub(super) fn league(province: &Province, language: Language) -> Table {
     let figures = || province.prefectures.iter().flat_map(|prefecture| &prefecture.figures);
-    let most = figures().filter_map(|row| row.value).fold(0.0, f64::max);
-    let money = Money::of(language, most);
     let mut columns = vec![
         Column::numbers(language.say(Phrase::Rank)),
         Column::words(language.say(Phrase::Prefecture)),
         Column::numbers(language.say(Phrase::Move)),
     ];
     let periods = periods(figures());
-    for period in &periods {
+    // Each column in the unit of its largest figure.
+    let unit = |period: Period| {
+        let figures = figures().filter(|row| row.period == period).filter_map(|row| row.value);
+        (period, Money::of(language, figures.fold(0.0, f64::max)))
+    };
+    let periods: Vec<(Period, Money)> = periods.into_iter().map(unit).collect();
+    for (period, money) in &periods {
         let period = language.period(*period);
-        columns.push(Column::numbers(language.fill(Phrase::Amount, &[period, money.name])));
+        let amount = language.fill(Phrase::Amount, &[period, money.name]);
+        columns.push(Column::numbers(amount));
         columns.push(Column::numbers(language.fill(Phrase::Growth, &[period])).joined());
     }
     columns.extend(COMMENSURATES.iter().map(|versus| {
-        Column::words(language.fill(Phrase::WorstGap, &[language.comparison(*versus)]))
+        let title = language.fill(Phrase::WorstGap, &[language.comparison(*versus)]);
+        let column = Column::words(language.opening(&title));
+        if *versus == COMMENSURATES[0] { column } else { column.joined() }
     }));
     let rows = province.prefectures.iter().map(|prefecture| {
         let mut cells: Vec<Cell> = vec![
@@ -86,7 +94,7 @@ pub(super) fn league(province: &Province, language: Language) -> Table {
             language.name(prefecture).into(),
             moved(prefecture.rank_change).into(),
         ];
-        for period in &periods {
+        for (period, money) in &periods {
             let row = prefecture.figures.iter().find(|row| row.period == *period);
             let shown = row.and_then(|row| row.value).map(|yuan| money.shown(yuan));
             cells.push(shown.unwrap_or_else(|| NOTHING.to_owned()).into());
@@ -229,7 +237,7 @@ pub(super) fn service(province: &Province, language: Language) -> Option<Table> 
         let scope = postroad_aggregate::indicators::book::Scope::Total;
         let space = if language == Language::Zh { "" } else { " " };
         let title = [language.measure(scope, *rate), space, language.period(*period)].concat();
-        Column::numbers(title)
+        Column::numbers(language.opening(&title))
     }));
     let rows = province.prefectures.iter().map(|prefecture| {
         let mut cells: Vec<Cell> = vec![language.name(prefecture).into()];

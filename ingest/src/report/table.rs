@@ -136,19 +136,24 @@ fn width(table: &Table, at: usize) -> usize {
 /// Which columns stand side by side. A last one that can go on below needs no room for all of it.
 fn cuts(table: &Table, widths: &[usize]) -> Vec<Vec<usize>> {
     let keys: Vec<usize> = (0..table.keys.min(widths.len())).collect();
+    let needed = |at: &usize| {
+        let is_last = at + 1 == widths.len();
+        BETWEEN + if is_last { widths[*at].min(LAST_MIN) } else { widths[*at] }
+    };
+    let fits = |columns: &[usize], next: &[usize]| {
+        columns.iter().chain(next).map(needed).sum::<usize>() <= WIDTH + BETWEEN
+    };
     let mut cuts = Vec::new();
     let mut current = keys.clone();
     let mut at = keys.len();
     while at < widths.len() {
         let joined = table.columns[at + 1..].iter().take_while(|column| column.is_joined).count();
-        let next: Vec<usize> = (at..=at + joined).collect();
+        let mut next: Vec<usize> = (at..=at + joined).collect();
+        if !fits(&keys, &next) {
+            next.truncate(1);
+        }
         at += next.len();
-        let needed = |at: &usize| {
-            let is_last = at + 1 == widths.len();
-            BETWEEN + if is_last { widths[*at].min(LAST_MIN) } else { widths[*at] }
-        };
-        let all: usize = current.iter().chain(&next).map(needed).sum();
-        if current.len() > keys.len() && all > WIDTH + BETWEEN {
+        if current.len() > keys.len() && !fits(&current, &next) {
             cuts.push(std::mem::replace(&mut current, keys.clone()));
         }
         current.extend(next);

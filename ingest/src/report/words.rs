@@ -46,17 +46,17 @@ phrases! {
     Industry: "Against the industry, {0}, year to date: {1} against {2}: {3}", "本年累计{0}同比 {1}，行业 {2}：{3}";
     IndustryUnknown: "Against the industry, {0}: {1}", "{0}与行业相比：{1}";
     Spread: "Growth of total revenue between prefectures: {0} pp apart, from {1} ({2}) to {3} ({4})",
-        "各地市总收入同比相差 {0} 个百分点：最高 {1}（{2}），最低 {3}（{4}）";
+        "各地市总收入同比相差 {0} 个百分点：最高为{1}（{2}），最低为{3}（{4}）";
     Express: "Premium express {0}, year to date: {1} against {2} of all parcels",
         "本年累计特快{0}同比 {1}，寄递整体 {2}";
     ExpressSpread: "{0}; between prefectures {1} pp apart, from {2} ({3}) to {4} ({5})",
-        "{0}；各地市相差 {1} 个百分点，最高 {2}（{3}），最低 {4}（{5}）";
+        "{0}；各地市相差 {1} 个百分点，最高为{2}（{3}），最低为{4}（{5}）";
     FeeMix: "Fee income: {0} of finance revenue, {1} pp on the year before",
-        "中收占比 {0}，比上年同期 {1} 个百分点";
+        "中收占比 {0}，较上年同期变动 {1} 个百分点";
     Structure: "Income by line: {0}", "收入结构：{0}";
     StructurePart: "{0} {1} ({2} pp)", "{0} {1}（{2} 个百分点）";
     Concentration: "Concentration of revenue over prefectures (Herfindahl–Hirschman index): {0}, {1} pp on the year before",
-        "收入集中度（赫芬达尔指数）{0}，比上年同期 {1} 个百分点";
+        "收入集中度（赫芬达尔指数）{0}，较上年同期变动 {1} 个百分点";
     Figures: "Figures of the province", "全省经营情况";
     League: "League table: total revenue", "总收入排名";
     LaggingIndicators: "Lagging indicators", "落后指标";
@@ -133,6 +133,13 @@ impl Language {
             Self::En => en,
             Self::Zh => zh,
         }
+    }
+
+    /// A text as it begins a line: English has a capital there.
+    pub fn opening(self, text: &str) -> String {
+        let mut characters = text.chars();
+        let first = characters.next().map(|first| first.to_uppercase());
+        first.into_iter().flatten().chain(characters).collect()
     }
 
     /// A period, as a column is called.
