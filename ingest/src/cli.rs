@@ -388,8 +388,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 fn start_logging(cli: &Cli) {
     let default = match cli.command {
         Command::Demo(_) if std::io::stdout().is_terminal() => "off",
-        Command::Demo(_) | Command::Verify(_) => "warn",
-        Command::Inspect(_) | Command::Report(_) => "warn",
+        Command::Demo(_) | Command::Verify(_) | Command::Inspect(_) | Command::Report(_) => "warn",
         _ => "info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

@@ -6,16 +6,16 @@ use super::document::{Block, Document, Table};
 pub fn render(document: &Document) -> String {
     let mut text = format!("# {}\n", escaped(&document.title));
     for section in &document.sections {
-        text.push_str(&format!("\n## {}\n", escaped(&section.title)));
+        text.extend(["\n## ", &escaped(&section.title), "\n"]);
         for part in &section.parts {
-            text.push_str(&format!("\n### {}\n\n", escaped(part.title)));
+            text.extend(["\n### ", &escaped(part.title), "\n\n"]);
             match &part.block {
                 Block::List(items) => text.extend(items.iter().map(|item| bullet(&item.text))),
                 Block::Table(part) => table(part, &mut text),
             }
         }
     }
-    text.push_str(&format!("\n## {}\n\n", escaped(document.notes_title)));
+    text.extend(["\n## ", &escaped(document.notes_title), "\n\n"]);
     text.extend(document.notes.iter().map(|note| bullet(note)));
     text
 }

@@ -38,9 +38,8 @@ fn reference() -> ReferenceSet {
     let mut text =
         "versus,level,code,line,measure,period_start,period_end,growth_pct,source\n".to_owned();
     for (code, _, _) in REVENUE {
-        text.push_str(&format!(
-            "local,prefecture,{code},,revenue,2021-01-01,2021-06-30,8.5,synthetic\n"
-        ));
+        let row = format!("local,prefecture,{code},,revenue,2021-01-01,2021-06-30,8.5,synthetic\n");
+        text.push_str(&row);
     }
     let files = BTreeMap::from([("benchmarks.csv".to_owned(), text)]);
     ReferenceSet::from_files(files).expect("a valid set")

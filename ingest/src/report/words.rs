@@ -22,7 +22,7 @@ macro_rules! phrases {
     ($($phrase:ident: $en:literal, $zh:literal;)*) => {
         /// A phrase of a report.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Phrase { $(#[doc = $en] $phrase,)* }
+        pub enum Phrase { $(#[doc = concat!("`", $en, "`")] $phrase,)* }
 
         impl Phrase {
             /// Every phrase.
@@ -138,7 +138,7 @@ impl Language {
     /// A text as it begins a line: English has a capital there.
     pub fn opening(self, text: &str) -> String {
         let mut characters = text.chars();
-        let first = characters.next().map(|first| first.to_uppercase());
+        let first = characters.next().map(char::to_uppercase);
         first.into_iter().flatten().chain(characters).collect()
     }
 
