@@ -8,11 +8,22 @@ use std::time::Duration;
 use crate::config::{Config, Fault};
 use crate::error::{chain, complain};
 use crate::run::prepare::kafka_settings;
-use crate::source::kafka::KafkaQueries;
+use crate::source::kafka::{KafkaQueries, SourceError};
 use crate::store::open::Location;
 use crate::store::{Owner, Store, StoreError};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Every fault of a valid configuration that shows without asking anybody.
+pub fn check_offline(config: &Config) -> Vec<Fault> {
+    let tried = kafka_settings(config).try_client();
+    tried.err().map(|error| no_client(&error)).into_iter().collect()
+}
+
+fn no_client(error: &SourceError) -> Fault {
+    let remedy = format!("{}; check these properties, and the files that they name", chain(error));
+    fault("kafka.properties", "", remedy)
+}
 
 /// Every fault of what a valid configuration points at.
 pub async fn check(config: &Config) -> Vec<Fault> {
@@ -20,7 +31,7 @@ pub async fn check(config: &Config) -> Vec<Fault> {
     let queries = match KafkaQueries::new(&kafka_settings(config)) {
         Ok(queries) => Arc::new(queries),
         Err(error) => {
-            faults.push(fault("kafka.properties", "", chain(&error)));
+            faults.push(no_client(&error));
             return faults;
         }
     };

@@ -9,7 +9,7 @@ mod verify;
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Fault};
 use crate::demo::{DemoOptions, demo};
-use crate::error::{Exit, Failure, complain, is_guarded};
+use crate::error::{Exit, Failure, complain, is_guarded, print};
 use crate::run::{Shown, run};
 use crate::simulate::{SimulateOptions, Sink, plant, simulate};
 use crate::store::Store;
@@ -263,11 +263,13 @@ fn config_failure(faults: &[Fault]) -> Failure {
 
 async fn check(args: &CheckArgs) -> Result<(), Failure> {
     let config = load(&args.config.config)?;
-    if !args.offline {
-        let faults = crate::check::check(&config).await;
-        if !faults.is_empty() {
-            return Err(config_failure(&faults));
-        }
+    let faults = if args.offline {
+        crate::check::check_offline(&config)
+    } else {
+        crate::check::check(&config).await
+    };
+    if !faults.is_empty() {
+        return Err(config_failure(&faults));
     }
     print(&format!("{}: no fault found\n", args.config.config.display()))
 }
@@ -290,16 +292,6 @@ async fn open_store(text: &str) -> Result<Store, Failure> {
         let message = format!("--store {location}: there is no store; check the path");
         Failure::new(Exit::NoInput, message)
     })
-}
-
-/// Writes to standard output. Whoever closes it early has read enough.
-fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::IoErr, format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Whether output is coloured: on a terminal, unless `NO_COLOR` asks for none.

@@ -3,26 +3,28 @@
 //! It is read here and nowhere else. Every key is taken out of its table once; what is left over is
 //! unknown. So one pass finds every fault, and each says which key, which value and what to do.
 
+mod indicators;
+mod kafka;
 mod section;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use postroad_aggregate::indicators::Settings;
 use postroad_aggregate::rules::{DECODER_VERSION, Rules};
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::contract::Contract;
-use postroad_schemas::reference::Percent;
-use postroad_schemas::time::parse_date;
 use postroad_schemas::units::Span;
 use toml::{Table, Value};
 
-use self::section::{Section, override_key};
-use crate::reference::{ReferenceSet, ReferenceSource};
-use crate::source::kafka::forbidden_properties;
+pub use self::indicators::IndicatorsConfig;
+use self::indicators::{read_indicators, read_reference};
+pub use self::kafka::is_topic_name;
+use self::kafka::read_kafka;
+use self::section::{Section, name_variables, override_key};
+use crate::reference::ReferenceSource;
 use crate::store::open::Location;
 
 const STORE_URL: &str = "write file:///an/absolute/path, s3://bucket/prefix, gs://bucket/prefix or \
@@ -142,24 +144,6 @@ pub struct PublishConfig {
     pub interval: Duration,
 }
 
-/// The section `[indicators]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IndicatorsConfig {
-    /// What decides a light.
-    pub settings: Settings,
-    /// As of how many days before the last complete one indicators are told that were not told before.
-    pub history_days: u32,
-    /// The shortest time after which figures that late events moved are evaluated anew.
-    pub interval: Span,
-}
-
-impl Default for IndicatorsConfig {
-    fn default() -> Self {
-        let interval = Span::seconds(10);
-        Self { settings: Settings::default(), history_days: 45, interval }
-    }
-}
-
 /// The section `[http]`.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpConfig {
@@ -216,10 +200,12 @@ impl Config {
         })?;
         let mut faults = Vec::new();
         let environment: Vec<_> = environment.collect();
-        for (name, value) in &environment {
-            override_key(&mut table, name, value, &mut faults);
-        }
+        let overridden: Vec<_> = environment
+            .iter()
+            .filter_map(|(name, value)| override_key(&mut table, name, value, &mut faults))
+            .collect();
         let config = read(&mut Section::root(table), environment, &mut faults);
+        name_variables(&mut faults, &overridden);
         match config {
             Some(config) if faults.is_empty() => Ok(config),
             _ => Err(faults),
@@ -293,77 +279,6 @@ fn read(root: &mut Section, environment: Environment, faults: &mut Vec<Fault>) -
     })
 }
 
-fn read_kafka(mut section: Section, faults: &mut Vec<Fault>) -> Option<KafkaConfig> {
-    let remedy = "write host:port, or several separated by commas";
-    let brokers = section.text("brokers", None, remedy, faults);
-    let group = section.text("group", Some("postroad"), "write a name", faults);
-    let allow_compacted = section.flag("allow_compacted", false, faults);
-    let properties = section.map_with_secrets("properties", faults, |map| {
-        forbidden_properties(map).into_iter().map(|fault| (fault.key, fault.fix)).collect()
-    });
-    let topics = read_topics(&mut section, faults);
-    section.finish(faults);
-    Some(KafkaConfig {
-        brokers: brokers?,
-        group: group?,
-        properties: properties.into_iter().collect(),
-        topics: topics?,
-        allow_compacted: allow_compacted?,
-    })
-}
-
-fn read_topics(section: &mut Section, faults: &mut Vec<Fault>) -> Option<Vec<TopicConfig>> {
-    let remedy = "write a [[kafka.topics]] with name and contract for each topic";
-    let tables = section.take("topics", None, remedy, faults, |value| {
-        let tables: Option<Vec<Table>> =
-            value.as_array()?.iter().map(|topic| topic.as_table().cloned()).collect();
-        tables.filter(|tables| !tables.is_empty())
-    })?;
-    let mut names = BTreeSet::new();
-    let mut topics = Vec::new();
-    for (index, table) in tables.into_iter().enumerate() {
-        let mut section = section.element("topics", index, table);
-        let remedy = "write the name of a Kafka topic: letters, digits, `.`, `_` and `-`";
-        let name = section.take("name", None, remedy, faults, |value| {
-            value.as_str().filter(|name| is_topic_name(name)).map(str::to_owned)
-        });
-        let implied = name.as_deref().and_then(Contract::of_topic);
-        let remedy = "write \"parcel\" or \"finance\"";
-        let contract =
-            section.take("contract", implied, remedy, faults, |value| value.as_str()?.parse().ok());
-        let remedy = "write \"json\", the format that this version reads";
-        section.take("format", Some(()), remedy, faults, |value| {
-            (value.as_str()? == "json").then_some(())
-        });
-        let remedy = "write \"earliest\" or \"latest\"";
-        let start =
-            section.take("start", Some(Start::Earliest), remedy, faults, |value| {
-                match value.as_str()? {
-                    "earliest" => Some(Start::Earliest),
-                    "latest" => Some(Start::Latest),
-                    _ => None,
-                }
-            });
-        if let Some(name) = &name
-            && !names.insert(name.clone())
-        {
-            let value = Value::String(name.clone());
-            faults.push(section.fault("name", Some(&value), "stands twice; keep one"));
-        }
-        if let (Some(name), Some(contract), Some(start)) = (name, contract, start) {
-            topics.push(TopicConfig { name, contract, start });
-        }
-        section.finish(faults);
-    }
-    Some(topics)
-}
-
-/// Kafka's own rule for names.
-pub fn is_topic_name(name: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    !name.is_empty() && name.len() <= 249 && name.bytes().all(legal) && name != "." && name != ".."
-}
-
 /// Variables of the cloud count least, then options, then secrets.
 fn read_store(
     mut section: Section,
@@ -406,47 +321,6 @@ fn read_rules(
         late_after_h: late_after_h?,
         final_after_h: final_after_h?,
         value_bytes_max: value_bytes_max?,
-    })
-}
-
-fn read_reference(mut section: Section, faults: &mut Vec<Fault>) -> Option<ReferenceSource> {
-    let remedy = "write the path of a folder with reference data";
-    let dir = section.take("dir", Some(String::new()), remedy, faults, |value| {
-        value.as_str().filter(|dir| !dir.is_empty()).map(str::to_owned)
-    });
-    section.finish(faults);
-    let dir = dir?;
-    if dir.is_empty() {
-        return Some(ReferenceSource::fixed(ReferenceSet::liaoning()));
-    }
-    ReferenceSource::folder(dir.into()).map_err(|mut found| faults.append(&mut found)).ok()
-}
-
-fn read_indicators(mut section: Section, faults: &mut Vec<Fault>) -> Option<IndicatorsConfig> {
-    let defaults = IndicatorsConfig::default();
-    let remedy = "write percentage points below 0, such as -2.0";
-    let red = Some(defaults.settings.red_below);
-    let red_below = section.take("red_below_pp", red, remedy, faults, |value| {
-        let percent = Percent::parse(&value.to_string())?;
-        (percent.millionths() < 0).then_some(percent)
-    });
-    let stale = defaults.settings.stale_after_days;
-    let stale_after_days = section.number("stale_after_days", stale, 1..=36_500, faults);
-    let history_days = section.number("history_days", defaults.history_days, 1..=36_500, faults);
-    let interval_ms = section.number("interval_ms", 10_000_u32, 0..=86_400_000, faults);
-    let remedy = "write a date such as \"2021-01-01\"";
-    let data_from = section.take("data_from", Some(None), remedy, faults, |value| {
-        value.as_str().and_then(parse_date).map(Some)
-    });
-    section.finish(faults);
-    Some(IndicatorsConfig {
-        settings: Settings {
-            red_below: red_below?,
-            stale_after_days: stale_after_days?,
-            data_from: data_from?,
-        },
-        history_days: history_days?,
-        interval: Span::millis(interval_ms?),
     })
 }
 

@@ -24,7 +24,7 @@ use crate::clock::now;
 use crate::config::Config;
 use crate::decide::newest_life;
 use crate::decisions::{self, Decision, Recorded, ReplayRecord};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, chain};
 use crate::inspect::grid::{Grid, fields};
 use crate::offload::offload;
 use crate::run::prepare::kafka_settings;
@@ -139,10 +139,11 @@ async fn propose(
 /// Every dead letter of a shard that counts nowhere, by offset.
 async fn dead_letters(store: &Store, checkpoint: &Checkpoint) -> Result<Vec<DeadLetter>, Failure> {
     let mut unsealed = Unsealed::default();
-    unsealed
-        .update(store, &checkpoint.id, &checkpoint.state.sealed)
-        .await
-        .map_err(|error| store_failure(&error))?;
+    let id = &checkpoint.id;
+    unsealed.update(store, id, &checkpoint.state.sealed).await.map_err(|error| {
+        let message = format!("{id}: its dead letters are not known: {}", chain(&error));
+        Failure::new(error.exit(), message)
+    })?;
     Ok(unsealed.whole(&checkpoint.state).dead_letters)
 }
 
@@ -162,7 +163,7 @@ struct Log {
 impl Log {
     fn partitions(&self, topic: &str) -> Result<i32, Failure> {
         let counts = self.queries.partition_counts(&[topic.to_owned()], QUERY_TIMEOUT);
-        counts.map_err(|error| query_failure(&error))?.get(topic).copied().ok_or_else(|| {
+        counts.map_err(|error| query_failure(topic, &error))?.get(topic).copied().ok_or_else(|| {
             let message = format!("{topic}: the brokers do not have this topic; check --topic");
             Failure::new(Exit::DataErr, message)
         })
@@ -175,13 +176,20 @@ impl Log {
         let refused =
             |why: &str| Failure::new(Exit::DataErr, format!("{id}: {why}; nothing was decided"));
         if checkpoint.phase != Phase::Running {
-            return Err(refused("it does not run; see `postroad decide`"));
+            let reason = checkpoint.reason().unwrap_or_default();
+            return Err(refused(&format!(
+                "it is {} ({reason}), and only what runs adopts a replay; see `postroad decide`",
+                checkpoint.phase.as_str()
+            )));
         }
         // Brokers that have never told it cannot be asked.
         let Some(was) = checkpoint.topic_id else { return Ok(()) };
         let is = self.queries.topic_id(&id.topic, QUERY_TIMEOUT);
-        match is.map_err(|error| query_failure(&error))? {
-            Some(is) if is != was => Err(refused("the topic was made anew since")),
+        match is.map_err(|error| query_failure(id, &error))? {
+            Some(is) if is != was => Err(refused(&format!(
+                "the topic was made anew since (its id was {was}, and is {is}), so that what was \
+                 rejected cannot be read any more"
+            ))),
             _ => Ok(()),
         }
     }
@@ -197,16 +205,19 @@ impl Log {
         mut proposal: Proposal,
     ) -> Result<Proposed, Failure> {
         let marks = self.queries.watermarks(tp, QUERY_TIMEOUT);
-        let (low, high) = marks.map_err(|error| query_failure(&error))?;
+        let (low, high) = marks.map_err(|error| query_failure(tp, &error))?;
         let (low, high) = (NextOffset::new(low), NextOffset::new(high));
         if high < next {
             let message = format!(
-                "{tp}: the log ends at offset {high}, and {next} were read: it is not the log that \
-                 was read; nothing was decided"
+                "{tp}: the log ends at offset {high}, but had been read up to {next}: it was truncated \
+                 or the topic was recreated; nothing was decided"
             );
             return Err(Failure::new(Exit::DataErr, message));
         }
-        let failed = |error: RereadError| Failure::from_error(Exit::Unavailable, &error);
+        let failed = |error: RereadError| {
+            let message = format!("{}; nothing was decided", chain(&error));
+            Failure::new(Exit::Unavailable, message)
+        };
         let mut stranger = None;
         self.reader
             .read(tp, low.max(first.into()), last.next(), |record| {
@@ -221,8 +232,8 @@ impl Log {
             .map_err(failed)?;
         if let Some(offset) = stranger {
             let message = format!(
-                "{tp}: the record at offset {offset} is not the one that was rejected there; \
-                 nothing was decided"
+                "{tp}: the record at offset {offset} is not the one that was rejected there, by its \
+                 timestamp: the log was altered, or is another's; nothing was decided"
             );
             return Err(Failure::new(Exit::DataErr, message));
         }
@@ -281,7 +292,11 @@ impl PartitionReport {
         let decision = Decision::Replay(ReplayRecord::new(&self.proposed.replay, self.after));
         let recorded = Recorded { decision, reason: reason.to_owned(), decided_at: now() };
         let key = decisions::record(store, &self.shard, &recorded).await;
-        Ok(Some(key.map_err(|error| store_failure(&error))?.to_string()))
+        let failed = |error: StoreError| {
+            let message = format!("{}: nothing was decided: {}", self.shard, chain(&error));
+            Failure::new(error.exit(), message)
+        };
+        Ok(Some(key.map_err(failed)?.to_string()))
     }
 
     fn to_json(&self) -> Value {
@@ -322,10 +337,15 @@ fn store_failure(error: &StoreError) -> Failure {
     Failure::from_error(error.exit(), error)
 }
 
-fn query_failure(error: &QueryError) -> Failure {
-    Failure::from_error(Exit::Unavailable, error)
+fn query_failure(about: impl std::fmt::Display, error: &QueryError) -> Failure {
+    let message = format!(
+        "{about}: {}; check kafka.brokers, and the rights of its user; nothing was decided",
+        chain(error)
+    );
+    Failure::new(Exit::Unavailable, message)
 }
 
 fn client_failure(error: &SourceError) -> Failure {
-    Failure::from_error(Exit::Config, error)
+    let message = format!("kafka.properties: {}; see `postroad check`", chain(error));
+    Failure::new(Exit::Config, message)
 }

@@ -8,9 +8,9 @@ use postroad_schemas::units::BusinessDay;
 
 use crate::checkpoint::{Checkpoint, Phase, ShardId, StallReason};
 use crate::clock::now;
-use crate::decisions::{self, Decision, Recorded, RestartFrom};
+use crate::decisions::{self, Decision, Found, Recorded, RestartFrom};
 use crate::error::{Exit, Failure, chain};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// What an operator asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,18 @@ pub enum Wish {
     ReleaseDay(BusinessDay),
 }
 
-/// Records a decision about a partition's shard. Returns what was decided, and the key of the record.
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The decision.
+    pub decision: Decision,
+    /// The key of its record.
+    pub key: String,
+    /// Whether it was recorded now. The same decision may wait for the shard's owner already.
+    pub is_new: bool,
+}
+
+/// Records a decision about a partition's shard, unless the same one waits for its owner already.
 ///
 /// # Errors
 /// Where the shard is not in need of such a decision, or the store fails.
@@ -32,17 +43,38 @@ pub async fn decide(
     (topic, partition): (&str, i32),
     wish: Wish,
     reason: &str,
-) -> Result<(Decision, String), Failure> {
+) -> Result<Decided, Failure> {
     let checkpoint = newest_life(store, topic, partition).await?;
     let decision = resolve(&checkpoint, wish, now().business_day()).map_err(|why| {
         Failure::new(Exit::DataErr, format!("{}: {why}; nothing was decided", checkpoint.id))
     })?;
+    let failed = |error: StoreError| {
+        let message = format!("{}: {}; nothing was decided", checkpoint.id, chain(&error));
+        Failure::new(Exit::of(error.kind()), message)
+    };
+    if let Some(key) = waiting(store, &checkpoint, &decision).await.map_err(failed)? {
+        return Ok(Decided { decision, key, is_new: false });
+    }
     let decided_at = now();
     let recorded = Recorded { decision, reason: reason.to_owned(), decided_at };
-    let key = decisions::record(store, &checkpoint.id, &recorded)
-        .await
-        .map_err(|error| Failure::from_error(Exit::of(error.kind()), &error))?;
-    Ok((recorded.decision, key.to_string()))
+    let key = decisions::record(store, &checkpoint.id, &recorded).await.map_err(failed)?;
+    Ok(Decided { decision: recorded.decision, key: key.to_string(), is_new: true })
+}
+
+/// The key of the same decision, if one was recorded that no checkpoint has adopted.
+async fn waiting(
+    store: &Store,
+    checkpoint: &Checkpoint,
+    decision: &Decision,
+) -> Result<Option<String>, StoreError> {
+    let found = decisions::survey(store, &checkpoint.id).await?;
+    let is_adopted =
+        |found: &Found| checkpoint.decisions.iter().any(|adopted| adopted.id == found.id);
+    let mut same = found
+        .into_iter()
+        .flatten()
+        .filter(|found| found.recorded.decision == *decision && !is_adopted(found));
+    Ok(same.next().map(|found| found.key.to_string()))
 }
 
 /// The newest checkpoint of a partition's newest life.
@@ -89,8 +121,13 @@ fn resolve(checkpoint: &Checkpoint, wish: Wish, today: BusinessDay) -> Result<De
     }
     let (reason, lost) = match checkpoint.phase {
         Phase::Stalled { reason, lost } => (reason, lost),
-        Phase::Closed => return Err("it was restarted already".to_owned()),
-        Phase::Running => return Err("it is not stalled".to_owned()),
+        Phase::Closed => {
+            return Err("it was restarted already, and its owner begins the next life".to_owned());
+        }
+        Phase::Running => {
+            let why = "it is not stalled; `postroad inspect shards` shows how every shard stands";
+            return Err(why.to_owned());
+        }
     };
     let next_offset = checkpoint.state.ledger.next.get();
     let restart = |from| Decision::Restart { from, next_offset, stalled_by: reason };
@@ -137,8 +174,46 @@ mod tests {
     use postroad_schemas::contract::Contract;
     use postroad_schemas::units::NextOffset;
 
+    use std::sync::Arc;
+
     use super::*;
-    use crate::checkpoint::Standing;
+    use crate::checkpoint::{Adopted, Standing};
+
+    /// An operator who types a command again, because nothing seems to happen, decides nothing twice.
+    #[tokio::test]
+    async fn the_same_decision_is_recorded_once_while_it_waits() {
+        let objects = Arc::new(object_store::memory::InMemory::new());
+        let store = Store::over(objects, "memory".to_owned());
+        let id = ShardId::kafka("parcel.events", 3);
+        let state = ShardState::new(Contract::Parcel, NextOffset::new(5), RulesId::of(b""));
+        let mut checkpoint = Standing::new(id.clone()).with(state);
+        let lost = Some((NextOffset::new(5), NextOffset::new(9)));
+        checkpoint.phase = Phase::Stalled { reason: StallReason::RetentionOverrun, lost };
+        let put = async |checkpoint: &Checkpoint| {
+            let chain = store.chain(&id);
+            let newest = chain.newest().await.expect("a sound store");
+            let payload = crate::checkpoint::format::encode(checkpoint).into();
+            chain.claim(newest.as_ref(), payload).await.expect("a sound store");
+        };
+        put(&checkpoint).await;
+        let decide = async |wish| {
+            let decided = decide(&store, ("parcel.events", 3), wish, "a disk was lost").await;
+            let decided = decided.expect("it fits");
+            (decided.key.rsplit('/').next().map(str::to_owned), decided.is_new)
+        };
+        let (first, second) = (Some("000000.json".to_owned()), Some("000001.json".to_owned()));
+        assert_eq!(decide(Wish::AcceptLoss).await, (first.clone(), true));
+        assert_eq!(decide(Wish::AcceptLoss).await, (first, false));
+        let release = Wish::ReleaseDay(BusinessDay::from_days(9));
+        assert_eq!(decide(release).await, (second, true), "another decision");
+        // What was adopted is over, and may be decided once more.
+        let adopted = decisions::about(&store, &id).await.expect("a sound store");
+        let (at, to) = (NextOffset::new(5), NextOffset::new(5));
+        checkpoint.decisions =
+            adopted.iter().map(|found| Adopted { id: found.id, at, to }).collect();
+        put(&checkpoint).await;
+        assert_eq!(decide(release).await, (Some("000002.json".to_owned()), true));
+    }
 
     #[track_caller]
     fn check(phase: Phase, wish: Wish, expect: Result<Decision, &str>) {

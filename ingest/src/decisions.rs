@@ -4,8 +4,6 @@
 //! no shard's chain: the owner of the shard adopts it at its next claim, if it fits what the shard holds
 //! by then, and its checkpoints list it from there on.
 
-use futures::TryStreamExt;
-use object_store::ObjectStore;
 use object_store::path::Path;
 use postroad_aggregate::decision::{DecisionId, Replay};
 use postroad_aggregate::event::CellKey;
@@ -17,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::checkpoint::{ShardId, Source, StallReason};
 use crate::source::kafka::TopicPartition;
-use crate::store::{Store, StoreError, failed};
+use crate::store::{Store, StoreError};
 
 /// How often a decision that another was faster than is written again.
 const TRIES: u32 = 16;
@@ -166,37 +164,37 @@ fn folder(shard: &ShardId) -> Path {
 /// # Errors
 /// Where the store fails or a decision cannot be understood.
 pub async fn about(store: &Store, shard: &ShardId) -> Result<Vec<Found>, StoreError> {
+    survey(store, shard).await?.into_iter().collect()
+}
+
+/// Every decision about a shard, each on its own: what cannot be understood takes no other with it.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn survey(
+    store: &Store,
+    shard: &ShardId,
+) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
     let mut found = Vec::new();
-    for key in keys(store, &folder(shard)).await? {
+    for key in store.list(&folder(shard)).await? {
         let content = store.get(&key).await?;
         let recorded = serde_json::from_slice(&content).map_err(|error| {
             let reason =
                 format!("{error}; it was not made by `postroad decide`, or by a newer one");
             StoreError::Unreadable { key: key.to_string(), reason }
-        })?;
-        found.push(Found { id: DecisionId(xxh3_128(&content)), key, recorded });
+        });
+        let id = DecisionId(xxh3_128(&content));
+        found.push(recorded.map(|recorded| Found { id, key, recorded }));
     }
     Ok(found)
 }
 
-/// The keys of all decisions about any shard, or of those below a folder, in order.
-///
-/// # Errors
-/// Where the store fails.
-pub async fn keys(store: &Store, folder: &Path) -> Result<Vec<Path>, StoreError> {
-    let listing = store.objects().list(Some(folder));
-    let listed: Vec<_> = listing.try_collect().await.map_err(failed("listing", folder))?;
-    let mut keys: Vec<Path> = listed.into_iter().map(|object| object.location).collect();
-    keys.sort();
-    Ok(keys)
-}
-
-/// The keys of all decisions.
+/// The keys of all decisions about any shard, in order.
 ///
 /// # Errors
 /// Where the store fails.
 pub async fn all_keys(store: &Store) -> Result<Vec<Path>, StoreError> {
-    keys(store, &Path::from("decisions")).await
+    store.list(&Path::from("decisions")).await
 }
 
 /// The partition that a decision is about, by its key; `None` if it is about a file.
@@ -222,7 +220,7 @@ pub async fn record(
 ) -> Result<Path, StoreError> {
     let mut content = serde_json::to_vec_pretty(recorded).expect("plain structs serialise");
     content.push(b'\n');
-    let mut number = keys(store, &folder(shard)).await?.len();
+    let mut number = store.list(&folder(shard)).await?.len();
     for _ in 0..TRIES {
         let key = folder(shard).join(format!("{number:06}.json"));
         if store.create(&key, content.clone().into()).await? {

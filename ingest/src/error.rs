@@ -107,6 +107,22 @@ pub fn complain(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "postroad: {line}");
 }
 
+/// Writes to standard output. Whoever closes it early has read enough.
+///
+/// # Errors
+/// Where it cannot be written, as on a full disk; `println!` would end the process.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let message =
+                format!("standard output cannot be written: {error}; what it goes to may be full");
+            Err(Failure::new(Exit::IoErr, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }

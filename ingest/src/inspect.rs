@@ -7,8 +7,6 @@ pub mod grid;
 
 use std::collections::BTreeSet;
 
-use futures::TryStreamExt;
-use object_store::ObjectStore;
 use object_store::path::Path;
 use postroad_aggregate::ledger::DeadLetter;
 use postroad_aggregate::seal::{Part, Segment};
@@ -23,7 +21,7 @@ use crate::checkpoint::format::segment::Sealed;
 use crate::checkpoint::{Adopted, Checkpoint, Phase, ShardId, format, segments};
 use crate::error::{Exit, Failure, Kind, chain};
 use crate::publish::manifest;
-use crate::store::{Store, StoreError, failed};
+use crate::store::{Store, StoreError};
 
 /// Which dead letters to show.
 #[derive(Debug, Default)]
@@ -49,7 +47,9 @@ pub async fn shards(store: &Store) -> Result<Page, Failure> {
         .with(&["consumed", "applied", "duplicates", "rejected", "ignored", "gaps", "lost"])
         .with(&["watermark", "caught_up_at", "cells", "dead_letters", "segments", "replayed"])
         .with(&["window_from", "window_hours", "window_cut", "topic_id", "released_through"])
-        .with(&["lost_if_accepted", "rules", "decisions", "damage"]);
+        .with(&["lost_if_accepted", "rules", "decisions", "damage"])
+        .brief(&["topic", "partition", "incarnation", "state", "reason", "next_offset"])
+        .brief(&["consumed", "rejected", "lost", "watermark", "lost_if_accepted", "damage"]);
     for chain in chains(store).await? {
         let mut row = chain.row();
         if let Some(Whole { seq, epoch, checkpoint, .. }) = chain.newest() {
@@ -355,9 +355,7 @@ async fn chains(store: &Store) -> Result<Vec<FoundChain>, Failure> {
 }
 
 async fn list_below(store: &Store, folder: &Path) -> Result<Vec<Path>, Failure> {
-    let listed: Result<Vec<_>, _> = store.objects().list(Some(folder)).try_collect().await;
-    let listed = listed.map_err(|error| store_failure(&failed("listing", folder)(error)))?;
-    Ok(listed.into_iter().map(|object| object.location).collect())
+    store.list(folder).await.map_err(|error| store_failure(&error))
 }
 
 /// A list, or nothing in its place where it is empty.

@@ -43,10 +43,11 @@ use crate::source::Consumer;
 use crate::source::identity::TopicIdentities;
 use crate::source::kafka::{BrokerState, ByteBudget, Generation, SourceEvent, TopicPartition};
 use crate::status::Status;
+use crate::store::{Owner, StoreError};
 
 /// Bytes of values between the poll thread and the workers.
 const QUEUE_BYTES: usize = 64 << 20;
-/// How often idle partitions are looked for.
+/// How often idle partitions are looked for, and whose the store is.
 const IDLE_CHECK: Duration = Duration::from_secs(10);
 /// How often new partitions are looked for.
 const PARTITIONS_CHECK: Duration = Duration::from_secs(5);
@@ -160,6 +161,9 @@ pub struct Instance {
     answers: (UnboundedSender<Answer>, UnboundedReceiver<Answer>),
     claims_due: (UnboundedSender<ClaimDue>, UnboundedReceiver<ClaimDue>),
     decisions: (UnboundedSender<Vec<Path>>, UnboundedReceiver<Vec<Path>>),
+    /// Whose the store has to be, and that it is not any more.
+    owner: Option<Owner>,
+    disowned: (UnboundedSender<StoreError>, UnboundedReceiver<StoreError>),
 }
 
 impl Instance {
@@ -171,7 +175,8 @@ impl Instance {
         budget: ByteBudget,
         parts: Parts,
     ) -> Self {
-        let Parts { claims, partitions, consumer, source_events, workers, worker_events } = parts;
+        let Parts { claims, owner, partitions, consumer, source_events, workers, worker_events } =
+            parts;
         let publisher = PublisherTask::start(config, clock, &claims.store, partitions, &shown);
         let writers = Writers {
             store: claims.store.clone(),
@@ -202,6 +207,8 @@ impl Instance {
             answers: unbounded_channel(),
             claims_due: unbounded_channel(),
             decisions: unbounded_channel(),
+            owner,
+            disowned: unbounded_channel(),
         }
     }
 
@@ -243,7 +250,10 @@ impl Instance {
                 Some(due) = self.claims_due.1.recv() => self.claim_due(due),
                 Some(keys) = self.decisions.1.recv() => self.on_decisions(keys),
                 _ = checkpoint.tick() => self.freeze_all(),
-                _ = idle.tick() => self.ask_for_log_ends(),
+                Some(error) = self.disowned.1.recv() => {
+                    return Err(Failure::from_error(Exit::Unavailable, &error));
+                }
+                _ = idle.tick() => self.ask_now_and_then(),
                 _ = partitions.tick() => self.ask_for_partitions(),
                 _ = decisions.tick() => self.ask_for_decisions(),
                 _ = show.tick() => self.show(),
@@ -418,7 +428,15 @@ impl Instance {
     async fn close(mut self, cleanly: bool) -> Result<(), Failure> {
         let mut in_time = true;
         if cleanly {
-            in_time = timeout(STOP_GRACE, self.publisher.finish()).await.is_ok();
+            let (store, owner) = (self.claims.store.clone(), self.owner.take());
+            let publisher = &mut self.publisher;
+            let last = async move {
+                if let Some(owner) = owner {
+                    let _ = store.stay_with(&owner).await;
+                }
+                publisher.finish().await;
+            };
+            in_time = timeout(STOP_GRACE, last).await.is_ok();
         }
         let closed = self.consumer.close(CLOSE_DEADLINE).await;
         self.workers.stop();

@@ -2,7 +2,7 @@
 //!
 //! One small table behind a lock, written once a batch or once a change, read by whoever asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use postroad_schemas::units::Timestamp;
@@ -46,6 +46,8 @@ pub struct View {
     /// The shards of partitions that their topics do not have any more, while nobody has decided about
     /// them. The group gives them to nobody; the publisher knows.
     pub gone: BTreeMap<TopicPartition, Stall>,
+    /// The configured topics that the brokers do not have (any more), as they last said. Every instance asks.
+    pub missing_topics: BTreeSet<String>,
     /// The progress of each shard in a worker's hands.
     pub progress: BTreeMap<TopicPartition, Progress>,
     /// The end of each log, as last seen.
@@ -87,6 +89,11 @@ impl View {
         if !self.joined {
             missing.push("the consumer group has not assigned partitions yet".to_owned());
         }
+        missing.extend(self.missing_topics.iter().map(|topic| {
+            format!(
+                "the topic `{topic}` does not exist (any more); create it, or correct kafka.topics"
+            )
+        }));
         for (tp, phase) in &self.phases {
             match phase {
                 ShardPhase::Loading { failure: Some(failure) } => {

@@ -20,6 +20,7 @@ use rdkafka::message::Message;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
 use tempfile::TempDir;
 
 pub use self::judged::{Row, assert_published, data_files, ledger_reached, rows};
@@ -68,6 +69,19 @@ impl Mock {
         self.cluster.create_topic(topic, partitions, 1).expect("the mock cluster makes a topic");
         let mut sent = self.sent.borrow_mut();
         sent.extend((0..partitions).map(|partition| ((topic.to_owned(), partition), 0)));
+    }
+
+    /// Answers as if a topic had been deleted, or had not.
+    ///
+    /// # Panics
+    /// When the mock cluster cannot.
+    pub fn delete_topic(&self, topic: &str, is_deleted: bool) {
+        let error = if is_deleted {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+        } else {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+        };
+        self.cluster.topic_error(topic, error).expect("the mock cluster has the topic");
     }
 
     /// Host and port.

@@ -11,15 +11,18 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use postroad_aggregate::event::CellKey;
+use postroad_aggregate::indicators::Settings;
 use postroad_aggregate::measures::Measures;
 use postroad_aggregate::merge::Rollup;
 use postroad_ingest::business;
 use postroad_ingest::config::{Config, Fault};
 use postroad_ingest::publish::Snapshot;
-use postroad_schemas::codebook::{Codebook, Product};
+use postroad_ingest::publish::indicators::Evaluation;
+use postroad_ingest::reference::ReferenceSet;
+use postroad_schemas::codebook::Product;
 use postroad_schemas::reject::Reason;
 use postroad_schemas::tables::Table;
-use postroad_schemas::units::BusinessDay;
+use postroad_schemas::units::{BusinessDay, Fen};
 use serde_json::json;
 
 /// Lines of a production file, tests left out.
@@ -360,7 +363,7 @@ fn pipeline_metrics_are_documented() {
     }
     same(&documented_metrics("## Pipeline"), &registered);
     let others = sources().into_iter().filter(|(path, text)| {
-        let known = ["ingest/src/metrics.rs", "ingest/src/business.rs"].contains(&&**path);
+        let known = **path == *"ingest/src/metrics.rs" || path.starts_with("ingest/src/business");
         path.starts_with("ingest/src")
             && !known
             && !is_test(path)
@@ -369,12 +372,24 @@ fn pipeline_metrics_are_documented() {
     none(&others.map(|(path, _)| path).collect::<Vec<_>>(), "metrics are made in two files");
 }
 
-/// One publish with one cell of one shard.
-fn snapshot(codebook: &Codebook) -> Snapshot {
+/// Reference data that have something of each kind.
+fn reference() -> ReferenceSet {
+    let benchmarks = "versus,level,code,line,measure,period_start,period_end,growth_pct,source\n\
+        local,prefecture,210100,,revenue,2021-01-01,2021-06-30,8.5,synthetic\n\
+        local,province,210000,,revenue,2021-01-01,2021-06-30,8.5,synthetic\n";
+    let plans = "code,line,measure,year,amount,source\n\
+        210100,parcel,revenue,2021,1000.00,synthetic\n210100,parcel,volume,2021,1000,synthetic\n";
+    let files = [("benchmarks.csv", benchmarks), ("plans.csv", plans)];
+    let files = files.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+    ReferenceSet::from_files(files).expect("it is sound")
+}
+
+/// One publish of one shard, with cells of this year and the year before.
+fn snapshot() -> Snapshot {
     let day = BusinessDay::from_civil(2021, 6, 30).expect("a date");
     let shard = json!({
         "source": "kafka", "topic": "t", "partition": 0, "incarnation": 0, "seq": 1,
-        "next_offset": 1, "watermark": day.start().as_micros(), "closed": false,
+        "next_offset": 1, "watermark": day.end().as_micros() - 1, "closed": false,
     });
     let totals = json!({
         "consumed": 1, "applied": 1, "duplicates": 0, "rejected": 0, "ignored": 0, "cells": 1,
@@ -383,18 +398,29 @@ fn snapshot(codebook: &Codebook) -> Snapshot {
         "format": 1, "publish": 1, "published_at": day.end().as_micros(), "shards": [shard], "totals": totals,
         "dead_letters": 0, "complete_through": null, "final_through": null, "reference": "", "files": {},
     });
-    let prefecture = codebook.prefectures().next().expect("one of 14").code;
+    let reference = reference();
+    let prefecture = reference.codebook.prefectures().next().expect("one of 14").code;
     let mut rollup = Rollup::default();
-    let key = CellKey { day, prefecture, product: Product::Express };
-    rollup.add([(&key, &Measures { volume: 1, ..Measures::default() })]);
+    for day in [day, day.plus_days(-7), day.plus_days(-30), day.year_before().plus_days(-30)] {
+        for product in [Product::Express, Product::Savings] {
+            let key = CellKey { day, prefecture, product };
+            let measures = Measures { volume: 1, revenue: Fen::new(1), ..Measures::default() };
+            rollup.add([(&key, &measures)]);
+        }
+    }
+    let evaluation = Evaluation::of(day, &rollup, &reference, Settings::default());
     let manifest = serde_json::from_value(manifest).expect("a manifest");
-    Snapshot { manifest: Arc::new(manifest), rollup: Arc::new(rollup) }
+    Snapshot {
+        manifest: Arc::new(manifest),
+        rollup: Arc::new(rollup),
+        reference: Arc::new(reference),
+        evaluation: Some(Arc::new(evaluation)),
+    }
 }
 
 #[test]
 fn business_metrics_are_documented() {
-    let codebook = Codebook::liaoning();
-    let text = business::text(Some(&snapshot(&codebook))).expect("it can be encoded");
+    let text = business::text(Some(&snapshot())).expect("it can be encoded");
     let mut exposed = Listed::new();
     for line in text.lines() {
         if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' ')) {
@@ -440,8 +466,9 @@ fn settings_are_documented() {
     let unknown = settings.iter().map(|row| row[0].clone()).filter(|key| !is_known(key));
     none(&unknown.collect::<Vec<_>>(), "docs/CONFIGURATION.md lists settings that are read");
 
-    let text = read("ingest/src/config.rs");
+    let text = read("ingest/src/config.rs") + &read("ingest/src/config/kafka.rs");
     let (code, _) = split_tests(&text);
+    let code = [code, &read("ingest/src/config/indicators.rs")].concat();
     let calls = ["number", "text", "flag", "map", "take"];
     let leaves = |call: &str| -> Vec<String> {
         let call = format!(".{call}(\"");

@@ -449,9 +449,10 @@ fn peers_are_the_other_provinces_by_their_weights() {
     }
     // Heilongjiang has been revised; the later word counts.
     for (growth, published) in [("30", "2021-07-01"), ("13.1", "2021-08-01")] {
-        case.benchmarks += &format!(
+        let row = format!(
             "peer,province,230000,total,revenue,2021-01-01,2021-06-30,{growth},,{published},synthetic,3\n"
         );
+        case.benchmarks += &row;
     }
     let rows = case.evaluate("2021-06-30");
     let of = (Scope::Total, Measure::Revenue);

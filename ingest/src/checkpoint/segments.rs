@@ -9,9 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use postroad_aggregate::event::CellKey;
 use postroad_aggregate::ledger::DeadLetter;
 use postroad_aggregate::measures::Measures;
@@ -124,16 +123,13 @@ pub async fn missing(
     if listed.is_empty() {
         return Ok(Vec::new());
     }
-    let there = all(store, id).await?;
+    let there: BTreeSet<Path> = all(store, id).await?.into_iter().collect();
     Ok(listed.iter().map(|segment| key(id, segment)).filter(|key| !there.contains(key)).collect())
 }
 
 /// The keys of all segments of a shard.
-async fn all(store: &Store, id: &ShardId) -> Result<BTreeSet<Path>, StoreError> {
-    let folder = folder(id);
-    let listing = store.objects().list(Some(&folder));
-    let found: Vec<_> = listing.try_collect().await.map_err(failed("listing", &folder))?;
-    Ok(found.into_iter().map(|object| object.location).collect())
+async fn all(store: &Store, id: &ShardId) -> Result<Vec<Path>, StoreError> {
+    store.list(&folder(id)).await
 }
 
 /// Reads a segment.

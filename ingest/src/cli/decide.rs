@@ -4,9 +4,9 @@ use clap::{Args, Subcommand};
 use postroad_schemas::time::parse_date;
 use postroad_schemas::units::BusinessDay;
 
-use crate::decide::{Wish, decide};
+use crate::decide::{Decided, Wish, decide};
 use crate::decisions::{Decision, RestartFrom};
-use crate::error::Failure;
+use crate::error::{Failure, print};
 
 /// The arguments of `decide`.
 #[derive(Debug, Args)]
@@ -80,7 +80,8 @@ pub(super) async fn run(args: DecideArgs) -> Result<(), Failure> {
     };
     let ShardArgs { store, topic, partition, reason } = shard;
     let store = super::open_store(&store).await?;
-    let (decision, key) = decide(&store, (&topic, partition), wish, &reason).await?;
+    let Decided { decision, key, is_new } =
+        decide(&store, (&topic, partition), wish, &reason).await?;
     let what = match decision {
         Decision::AcceptLoss { from, to } => {
             format!("the {} offsets [{from}, {to}) are given up", to - from)
@@ -101,5 +102,6 @@ pub(super) async fn run(args: DecideArgs) -> Result<(), Failure> {
             format!("days up to {through} may be complete without it")
         }
     };
-    super::print(&format!("{topic}[{partition}]: {what}, once its owner adopts it ({key})\n"))
+    let before = if is_new { "" } else { "decided before, and recorded once: " };
+    print(&format!("{topic}[{partition}]: {before}{what}, once its owner adopts it ({key})\n"))
 }

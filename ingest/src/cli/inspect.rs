@@ -26,7 +26,7 @@ pub(super) struct InspectArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Where every shard stands, by its newest whole checkpoint.
+    /// Where every shard stands, by its newest whole checkpoint. JSON has more columns than the table.
     Shards,
     /// Every object of every shard's chain, and whether it is whole.
     Checkpoints,

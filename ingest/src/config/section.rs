@@ -11,9 +11,15 @@ use super::Fault;
 const PREFIX: &str = "POSTROAD__";
 
 /// `POSTROAD__CHECKPOINT__INTERVAL_MS=1000` sets `checkpoint.interval_ms`. Below
-/// `kafka.properties` and `kafka.secret_files`, where keys contain dots, `_` stands for a dot.
-pub(super) fn override_key(table: &mut Table, name: &str, value: &str, faults: &mut Vec<Fault>) {
-    let Some(path) = name.strip_prefix(PREFIX) else { return };
+/// `kafka.properties` and `kafka.secret_files`, where keys contain dots, `_` stands for a dot. Returns
+/// what was set.
+pub(super) fn override_key(
+    table: &mut Table,
+    name: &str,
+    value: &str,
+    faults: &mut Vec<Fault>,
+) -> Option<Overridden> {
+    let path = name.strip_prefix(PREFIX)?;
     let mut keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
     if let [section, map, property] = keys.as_mut_slice()
         && section == "kafka"
@@ -21,13 +27,14 @@ pub(super) fn override_key(table: &mut Table, name: &str, value: &str, faults: &
     {
         *property = property.replace('_', ".");
     }
-    let Some((last, sections)) = keys.split_last() else { return };
+    let (last, sections) = keys.split_last()?;
     let mut target = table;
     for section in sections {
         let entry = target.entry(section.clone()).or_insert_with(|| Value::Table(Table::new()));
         let Value::Table(inner) = entry else {
             let remedy = format!("`{section}` is no section; topics are set in the file only");
-            return faults.push(Fault { key: name.to_owned(), value: String::new(), remedy });
+            faults.push(Fault { key: name.to_owned(), value: String::new(), remedy });
+            return None;
         };
         target = inner;
     }
@@ -35,6 +42,33 @@ pub(super) fn override_key(table: &mut Table, name: &str, value: &str, faults: &
     let parsed = format!("v = {value}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
     let parsed = parsed.filter(|_| !is_text).unwrap_or(Value::String(value.to_owned()));
     target.insert(last.clone(), parsed);
+    Some(Overridden { keys, variable: name.to_owned() })
+}
+
+/// A setting that a variable has set.
+pub(super) struct Overridden {
+    keys: Vec<String>,
+    variable: String,
+}
+
+impl Overridden {
+    /// Whether a fault's key is that of the setting, or of a section that it is in.
+    fn is_about(&self, key: &str) -> bool {
+        // Names of properties stand in quotes, since they contain dots.
+        let key = key.replace('"', "");
+        let path = self.keys.join(".");
+        path.strip_prefix(&key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
+/// Names the variable in every fault of what one has set: it is not found in the file.
+pub(super) fn name_variables(faults: &mut [Fault], overridden: &[Overridden]) {
+    for fault in faults.iter_mut().filter(|fault| !fault.key.is_empty()) {
+        let about = overridden.iter().filter(|set| set.is_about(&fault.key));
+        for Overridden { variable, .. } in about {
+            fault.remedy.extend(["; the variable ", variable.as_str(), " sets it"]);
+        }
+    }
 }
 
 /// A table of the file. Keys are taken out; what is left when it is finished is unknown.

@@ -1,6 +1,7 @@
 //! What the file and the environment may say, and how every fault is told.
 
 use super::*;
+use crate::reference::ReferenceSet;
 
 const MINIMAL: &str = r#"
     kafka.brokers = "localhost:9092"
@@ -432,6 +433,8 @@ fn faults_of_the_environment_are_told_like_those_of_the_file() {
             ("POSTROAD__CHECKPOINT__INTERVAL", "5"),
             ("POSTROAD__KAFKA__PROPERTIES__GROUP_ID", "hidden"),
             ("POSTROAD__KAFKA__TOPICS__NAME", "other"),
+            ("POSTROAD__FOO", "1"),
+            ("POSTROAD__FOOS__BAR", "1"),
         ],
     ));
     let expected = [
@@ -439,10 +442,61 @@ fn faults_of_the_environment_are_told_like_those_of_the_file() {
         "kafka.properties.\"group.id\": use the setting for the group",
         "checkpoint.interval_ms = \"soon\": write a whole number",
         "checkpoint.interval = 5: is not a known key",
+        "foo = 1: is not a known key",
+        "foos: is not a known key",
+    ];
+    let variables = [
+        "TOPICS__NAME",
+        "GROUP_ID sets",
+        "INTERVAL_MS sets",
+        "INTERVAL sets",
+        "__FOO sets",
+        "__FOOS__BAR sets",
+    ];
+    assert_eq!(faults.len(), expected.len(), "{faults:?}");
+    for ((line, beginning), variable) in faults.iter().zip(expected).zip(variables) {
+        assert!(line.starts_with(beginning), "{line}\n  ought to begin with\n{beginning}");
+        assert!(line.contains(variable) && line.matches("POSTROAD__").count() == 1, "{line}");
+        assert!(!line.contains("hidden"), "{line}");
+    }
+}
+
+#[test]
+fn brokers_are_looked_at_before_anybody_asks_them() {
+    let of = |brokers: &str| lines(parse(&MINIMAL.replace("localhost:9092", brokers)));
+    let expected = "write host:port, or several separated by commas";
+    assert_eq!(of("kafka-1"), [format!("kafka.brokers = \"kafka-1\": {expected}")]);
+    assert_eq!(of("user:hidden@kafka:9092"), [format!("kafka.brokers: {expected}")]);
+}
+
+/// librdkafka would tell of the first only, once it makes a client.
+#[test]
+fn all_properties_that_librdkafka_refuses_are_told_at_once() {
+    let folder = folder();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "hidden").expect("a file");
+    let text = format!(
+        "{MINIMAL}\n[kafka.properties]\n\"no.such\" = \"hidden\"\n\"security.protocol\" = \"hidden\"\n\
+         \"check.crcs\" = \"hidden\"\n[kafka.secret_files]\n\"sasl.pasword\" = {secret:?}\n\
+         \"fetch.min.bytes\" = {secret:?}\n\"sasl.password\" = {secret:?}\n"
+    );
+    let mut faults = lines(parse(
+        &text
+            .replace("kafka.brokers", "[kafka]\nbrokers")
+            .replace("kafka.topics", "topics")
+            .replace("store.url", "[store]\nurl"),
+    ));
+    faults.sort();
+    let expected = [
+        "kafka.properties.\"check.crcs\": remove it",
+        "kafka.properties.\"fetch.min.bytes\": ",
+        "kafka.properties.\"no.such\": librdkafka knows no such property",
+        "kafka.properties.\"security.protocol\": librdkafka does not take this value",
+        "kafka.secret_files.\"sasl.pasword\": librdkafka knows no such property",
     ];
     assert_eq!(faults.len(), expected.len(), "{faults:?}");
     for (line, beginning) in faults.iter().zip(expected) {
-        assert!(line.starts_with(beginning), "{line}\n  ought to begin with\n{beginning}");
+        assert!(line.starts_with(beginning) && !line.contains("hidden"), "{line}");
     }
 }
 

@@ -29,7 +29,7 @@ use crate::config::{
     CheckpointConfig, Config, DaysConfig, DeadLettersConfig, HttpConfig, IndicatorsConfig,
     KafkaConfig, PublishConfig, Start, StoreConfig, TopicConfig,
 };
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, print};
 use crate::http;
 use crate::reference::{ReferenceSet, ReferenceSource};
 use crate::run::{Shown, run_by};
@@ -106,7 +106,7 @@ pub async fn demo(options: DemoOptions, stop: impl Future<Output = ()>) -> Resul
         outcome = &mut pipeline => Some(outcome),
         () = &mut stop => None,
         () = over => None,
-        _ = &mut *screen_task => None,
+        shown = &mut *screen_task => shown.unwrap_or(Ok(())).err().map(Err),
         failure = producer => Some(Err(failure)),
     };
     let _ = end.send(true);
@@ -118,8 +118,7 @@ pub async fn demo(options: DemoOptions, stop: impl Future<Output = ()>) -> Resul
         let _ = screen_task.await;
     }
     outcome?;
-    println!("{}", screen::farewell(&root));
-    Ok(())
+    print(&(screen::farewell(&root) + "\n"))
 }
 
 /// Ready once the demo is to end.

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use self::figures::{Board, PrefectureLine, grouped, yuan};
 use super::DemoOptions;
+use crate::error::{Failure, print};
 use crate::run::Shown;
 
 mod figures;
@@ -66,18 +67,21 @@ impl Screen {
     }
 
     /// Draws until the demo ends or somebody presses `q`.
-    pub(super) async fn run(self, ended: watch::Receiver<bool>) {
+    ///
+    /// # Errors
+    /// Where there is no terminal, and standard output cannot be written.
+    pub(super) async fn run(self, ended: watch::Receiver<bool>) -> Result<(), Failure> {
         let drawn = tokio::task::spawn_blocking(move || {
             if std::io::stdout().is_terminal() {
-                self.draw_frames(&ended);
+                self.draw_frames(&ended)
             } else {
-                self.print(&ended);
+                self.print(&ended)
             }
         });
-        let _ = drawn.await;
+        drawn.await.unwrap_or(Ok(()))
     }
 
-    fn draw_frames(mut self, ended: &watch::Receiver<bool>) {
+    fn draw_frames(mut self, ended: &watch::Receiver<bool>) -> Result<(), Failure> {
         let Ok(mut terminal) = ratatui::try_init() else { return self.print(ended) };
         while !*ended.borrow() {
             let board = self.look();
@@ -89,20 +93,22 @@ impl Screen {
             }
         }
         ratatui::restore();
+        Ok(())
     }
 
     /// One line now and then, for logs and pipes.
-    fn print(mut self, ended: &watch::Receiver<bool>) {
-        println!("{}", places(&self.root, self.listen));
+    fn print(mut self, ended: &watch::Receiver<bool>) -> Result<(), Failure> {
+        print(&(places(&self.root, self.listen) + "\n"))?;
         let mut last = 0;
         while !*ended.borrow() {
             std::thread::sleep(FRAME * 4);
             let board = self.look();
             if board.publish != last && board.as_of.is_some() {
                 last = board.publish;
-                println!("{}", board.line());
+                print(&(board.line() + "\n"))?;
             }
         }
+        Ok(())
     }
 
     /// Reads what the instance knows of itself, and the rate since a moment ago.

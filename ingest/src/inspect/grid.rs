@@ -34,13 +34,21 @@ impl Page {
 #[derive(Debug)]
 pub struct Grid {
     columns: Vec<&'static str>,
+    /// Those that people are shown; all of them if there are none.
+    brief: Vec<&'static str>,
     rows: Vec<Map<String, Value>>,
 }
 
 impl Grid {
     /// A grid without rows, with these columns.
     pub fn new(first: &[&'static str], more: &[&'static str]) -> Self {
-        Self { columns: [first, more].concat(), rows: Vec::new() }
+        Self { columns: [first, more].concat(), brief: Vec::new(), rows: Vec::new() }
+    }
+
+    /// With these columns alone for people, whose lines have an end.
+    pub fn brief(mut self, shown: &[&'static str]) -> Self {
+        self.brief.extend(shown);
+        self
     }
 
     /// With more columns.
@@ -68,7 +76,8 @@ impl Grid {
     /// row are left out.
     pub fn to_text(&self) -> String {
         let mut columns: Vec<Vec<String>> = Vec::new();
-        for name in &self.columns {
+        let names = if self.brief.is_empty() { &self.columns } else { &self.brief };
+        for name in names {
             let value = |row: &'_ Map<String, Value>| row.get(*name).cloned().unwrap_or_default();
             let values: Vec<Value> = self.rows.iter().map(value).collect();
             if !values.is_empty() && values.iter().all(Value::is_null) {
@@ -139,7 +148,7 @@ fn manifest_text(manifest: &Value) -> String {
 }
 
 /// Times and days of a manifest as such, where people read them.
-fn readable(name: &str, value: &Value) -> Value {
+pub(crate) fn readable(name: &str, value: &Value) -> Value {
     match (name, value.as_i64()) {
         ("published_at" | "watermark", Some(micros)) => {
             instant(Some(Timestamp::from_micros(micros)))

@@ -88,6 +88,36 @@ async fn what_is_damaged_is_shown_as_damaged() {
     );
 }
 
+/// A line of a terminal that is as wide as most; whoever wants more asks for JSON.
+#[tokio::test]
+async fn shards_fit_a_line_and_json_has_all_of_them() {
+    let store = Store::over(Arc::new(InMemory::new()), "memory".to_owned());
+    for (topic, partition) in [("parcel.events", 0), ("finance.transactions", 63)] {
+        let id = ShardId::kafka(topic, partition);
+        let mut shown = checkpoint(&id);
+        shown.phase =
+            Phase::Stalled { reason: crate::checkpoint::StallReason::PartitionGone, lost: None };
+        shown.topic_id = crate::source::TopicId::new(7);
+        shown.state.ledger.applied = 4_321_098_765;
+        shown.state.ledger.next = NextOffset::new(4_321_098_770);
+        shown.state.watermark =
+            Some(postroad_schemas::units::Timestamp::from_micros(1_625_025_600_000_001));
+        let payload = format::encode(&shown).into();
+        store.chain(&id).claim(None, payload).await.expect("a sound store");
+    }
+    let page = shards(&store).await.expect("a page");
+    let text = page.to_text();
+    let width = text.lines().map(|line| line.chars().count()).max();
+    assert!(width.is_some_and(|width| width <= 140), "{width:?}:\n{text}");
+    for words in ["partition_gone", "4321098770", "2021-06-30T04:00:00.000001Z"] {
+        assert!(text.contains(words), "{words} is not in:\n{text}");
+    }
+    let json = page.to_json();
+    for column in ["seq", "topic_id", "rules", "window_from", "source"] {
+        assert!(json[0].get(column).is_some(), "{column}");
+    }
+}
+
 #[tokio::test]
 async fn dead_letters_are_coordinates_and_can_be_filtered() {
     let store = store().await;

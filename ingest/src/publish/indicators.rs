@@ -56,6 +56,8 @@ impl Evaluation {
 /// What a manifest says of the indicators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndicatorsEntry {
+    /// The first day as of which they are told; every day since is.
+    pub told_from: Option<BusinessDay>,
     /// As of every day up to this one they are frozen, inclusive.
     pub frozen_through: Option<BusinessDay>,
     /// Whether figures have moved since they were evaluated, which is put right within
@@ -118,8 +120,7 @@ impl Plan {
         if !is_other && !is_due {
             return Self { behind: moved, ..Self::default() };
         }
-        let frozen_through = entry.and_then(|entry| entry.frozen_through);
-        let days = days(input, merged, frozen_through, last_day);
+        let days = days(input, merged, entry, last_day);
         let damaged = input.damaged.iter().filter(|key| is_of_table(key));
         let damaged =
             damaged.filter_map(|key| month_of(Table::Indicators, key).or_else(|| place_month(key)));
@@ -137,12 +138,14 @@ fn last_day(input: &DraftInput) -> Option<BusinessDay> {
 fn days(
     input: &DraftInput,
     merged: &Merged,
-    frozen_through: Option<BusinessDay>,
+    told: Option<IndicatorsEntry>,
     last_day: BusinessDay,
 ) -> Vec<BusinessDay> {
     let Some((first_cell, _)) = merged.rollup().day_range() else { return Vec::new() };
     let history_days = i32::try_from(input.indicators.history_days).unwrap_or(i32::MAX);
-    let first = last_day.plus_days(1_i32.saturating_sub(history_days)).max(first_cell);
+    let history = last_day.plus_days(1_i32.saturating_sub(history_days)).max(first_cell);
+    let first = told.and_then(|told| told.told_from).unwrap_or(history);
+    let frozen_through = told.and_then(|told| told.frozen_through);
     let first = frozen_through.map_or(first, |frozen| first.max(frozen.plus_days(1)));
     (first.days()..=last_day.days()).map(BusinessDay::from_days).collect()
 }

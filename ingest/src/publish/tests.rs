@@ -23,6 +23,7 @@ use crate::error::Kind;
 
 mod dead_letters;
 mod history;
+mod indicators;
 mod interleavings;
 mod losses;
 mod manifests;

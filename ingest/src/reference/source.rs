@@ -1,9 +1,9 @@
 //! Where reference data come from while an instance runs: a folder that is looked at again, and read
 //! again as a whole when it has changed.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::sync::Notify;
 
@@ -25,8 +25,8 @@ pub struct ReferenceSource {
 /// What came of reading a folder again: a new set in use, or every fault of it.
 pub type Reread = Result<(), Vec<Fault>>;
 
-/// Names, lengths and times of a folder's files.
-type Look = Vec<(PathBuf, u64, Option<SystemTime>)>;
+/// Names, lengths, numbers and times of change, in seconds and nanoseconds, of a folder's files.
+type Look = Vec<(PathBuf, u64, u64, (i64, i64))>;
 
 impl ReferenceSource {
     /// A set that does not change.
@@ -94,7 +94,8 @@ fn look(dir: &Path) -> Look {
     // Through links, as they are replaced where configurations are mounted.
     let seen = entries.filter_map(|entry| {
         let metadata = std::fs::metadata(entry.path()).ok()?;
-        Some((entry.path(), metadata.len(), metadata.modified().ok()))
+        let changed_at = (metadata.mtime(), metadata.mtime_nsec());
+        Some((entry.path(), metadata.len(), metadata.ino(), changed_at))
     });
     let mut look: Look = seen.collect();
     look.sort();

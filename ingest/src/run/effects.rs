@@ -8,7 +8,7 @@ use std::time::Duration;
 use object_store::path::Path;
 use postroad_schemas::units::Timestamp;
 use tokio::time::sleep;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{ClaimDue, Instance};
 use crate::checkpoint::Source;
@@ -20,6 +20,7 @@ use crate::shards::stall::Stall;
 use crate::shards::worker::ToWorker;
 use crate::source::LogRange;
 use crate::source::kafka::{Command, Generation, TopicPartition};
+use crate::store::StoreError;
 
 /// Says what an operator has to decide about.
 pub(super) fn say_stalled(tp: &TopicPartition, stall: &Stall) {
@@ -126,9 +127,15 @@ impl Instance {
         });
     }
 
+    /// What can wait for some seconds.
+    pub(super) fn ask_now_and_then(&self) {
+        self.ask_for_log_ends();
+        self.ask_whose_store_it_is();
+    }
+
     /// Asks the brokers where the logs of idle shards end, once their clocks lag behind a day's
     /// end: a shard that has nothing to read must not hold a day open.
-    pub(super) fn ask_for_log_ends(&self) {
+    fn ask_for_log_ends(&self) {
         let view = self.shown.status.view();
         let clock = self.clock.clone();
         let now = clock.now();
@@ -167,6 +174,8 @@ impl Instance {
         self.questions.partitions.ask(unknown, async move {
             let partitions = cluster.partition_counts(&topics).await;
             let partitions = partitions.map_err(|error| chain(&error))?;
+            let missing = topics.into_iter().filter(|topic| !partitions.contains_key(topic));
+            let missing: BTreeSet<String> = missing.collect();
             let mut gone = BTreeMap::new();
             for tp in published {
                 let count = partitions.get(&*tp.topic).copied();
@@ -177,6 +186,10 @@ impl Instance {
                 }
             }
             status.update(|view| {
+                for topic in missing.difference(&view.missing_topics) {
+                    warn!(%topic, "the topic does not exist (any more); create it, or correct kafka.topics");
+                }
+                view.missing_topics = missing;
                 for (tp, stall) in gone.iter().filter(|(tp, _)| !view.gone.contains_key(tp)) {
                     say_stalled(tp, stall);
                 }
@@ -208,6 +221,28 @@ impl Instance {
             let keys = decisions::all_keys(&store).await.map_err(|error| chain(&error))?;
             let _ = found.send(keys);
             Ok(())
+        });
+    }
+
+    /// Asks the store whose it is. What says so is written again where it is gone, for else another group
+    /// could adopt the store; and an instance whose store is another's ends.
+    fn ask_whose_store_it_is(&self) {
+        let Some(owner) = self.owner.clone() else { return };
+        let (store, disowned) = (self.claims.store.clone(), self.disowned.0.clone());
+        let unknown = "whose the store is is not known: restore owner.json and store.json";
+        self.questions.owner.ask(unknown, async move {
+            match store.stay_with(&owner).await {
+                Ok(false) => Ok(()),
+                Ok(true) => {
+                    warn!("owner.json or store.json was gone from the store, and is written again");
+                    Ok(())
+                }
+                Err(error @ (StoreError::Foreign { .. } | StoreError::Newer { .. })) => {
+                    let _ = disowned.send(error);
+                    Ok(())
+                }
+                Err(error) => Err(chain(&error)),
+            }
         });
     }
 

@@ -14,6 +14,7 @@ use crate::shards::claim::ClaimContext;
 use crate::shards::worker::{FromWorker, ToWorker, WorkerContext, Workers};
 use crate::source::Consumer;
 use crate::source::kafka::{Batch, ByteBudget, KafkaSource, SourceEvent};
+use crate::store::Owner;
 
 /// Starts the threads of a real instance: its workers and its poll thread.
 pub(super) fn start_parts(
@@ -23,7 +24,7 @@ pub(super) fn start_parts(
     budget: &ByteBudget,
     prepared: Prepared,
 ) -> Result<(Parts, Vec<JoinHandle<()>>), Failure> {
-    let Prepared { claims, settings, partitions } = prepared;
+    let Prepared { claims, settings, partitions, owner } = prepared;
     let os_error = |error: std::io::Error| {
         Failure::new(Exit::Software, format!("a worker thread cannot be started: {error}"))
     };
@@ -39,7 +40,10 @@ pub(super) fn start_parts(
     let source = KafkaSource::start(&settings, budget.clone(), deliver, source_sender)
         .map_err(|error| Failure::from_error(Exit::Config, &error))?;
     let consumer = Box::new(source);
-    Ok((Parts { claims, partitions, consumer, source_events, workers, worker_events }, threads))
+    let owner = Some(owner);
+    let parts =
+        Parts { claims, owner, partitions, consumer, source_events, workers, worker_events };
+    Ok((parts, threads))
 }
 
 /// What the workers of an instance share, and where they answer.
@@ -66,6 +70,8 @@ pub fn worker_context(
 pub struct Parts {
     /// How shards are claimed, and in which store.
     pub claims: ClaimContext,
+    /// Whose the store has to be; nobody looks where there is none.
+    pub owner: Option<Owner>,
     /// The number of partitions of each topic.
     pub partitions: BTreeMap<String, i32>,
     /// Whoever delivers records, to the workers.

@@ -12,7 +12,7 @@ use crate::check::timestamp_warning;
 use crate::config::{Config, Start};
 use crate::error::{Exit, Failure, chain};
 use crate::failpoint::Point;
-use crate::shards::claim::ClaimContext;
+use crate::shards::claim::{ClaimContext, Complaints};
 use crate::source::kafka::{
     KafkaCluster, KafkaQueries, KafkaSettings, QUERY_TIMEOUT, QueryError, TopicPartition,
 };
@@ -31,6 +31,7 @@ pub(super) struct Prepared {
     pub(super) settings: KafkaSettings,
     /// The number of partitions of each topic.
     pub(super) partitions: BTreeMap<String, i32>,
+    pub(super) owner: Owner,
 }
 
 /// Opens the store, asks the brokers, and refuses what cannot work.
@@ -44,6 +45,7 @@ pub(super) async fn prepare(config: &Config, status: &Status) -> Result<Prepared
     let (cluster_id, partitions) = ask_brokers(config, &queries, status).await?;
     Point::BeforeOwner.pass();
     let owner = Owner { cluster_id, group: config.kafka.group.clone() };
+    refuse_what_lost_its_owner(&store, &owner, &partitions).await?;
     store.belong_to(&owner).await.map_err(|error| store_failure(&error))?;
     check_topics(config, &queries).await?;
     fix_starts(config, &store, &queries, &partitions).await?;
@@ -58,9 +60,33 @@ pub(super) async fn prepare(config: &Config, status: &Status) -> Result<Prepared
         topics: Arc::new(
             topics.map(|topic| (topic.name.clone(), (topic.contract, topic.start))).collect(),
         ),
+        complaints: Complaints::default(),
     };
     info!(store = store.name(), group = %owner.group, cluster = %owner.cluster_id, "prepared");
-    Ok(Prepared { claims, settings, partitions })
+    Ok(Prepared { claims, settings, partitions, owner })
+}
+
+/// Without `owner.json` any group could adopt what another has written.
+async fn refuse_what_lost_its_owner(
+    store: &Store,
+    owner: &Owner,
+    partitions: &BTreeMap<String, i32>,
+) -> Result<(), Failure> {
+    if store.owner().await.map_err(|error| store_failure(&error))?.is_some() {
+        return Ok(());
+    }
+    let found = store.written_by_run(partitions).await;
+    let found = found.map_err(|error| Failure::from_error(Exit::of(error.kind()), &error))?;
+    let Some(shard) = found else { return Ok(()) };
+    let message = format!(
+        "the store {} holds checkpoints that some group's `run` wrote ({shard} among them), but its \
+         owner.json is gone; restore it from a copy of the store, or, if they are this group's, write \
+         it: {{\"cluster_id\": \"{}\", \"group\": \"{}\"}}",
+        store.name(),
+        owner.cluster_id,
+        owner.group
+    );
+    Err(Failure::new(Exit::Config, message))
 }
 
 /// The consumer's settings.
@@ -197,4 +223,38 @@ async fn fix_starts(
         store.fix_starts(&topic.name, ends).await.map_err(failure)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+    use postroad_aggregate::rules::RulesId;
+    use postroad_aggregate::shard::ShardState;
+    use postroad_schemas::contract::Contract;
+    use postroad_schemas::units::NextOffset;
+
+    use super::*;
+    use crate::checkpoint::{ShardId, Standing, format};
+    use crate::source::TopicId;
+
+    #[tokio::test]
+    async fn a_store_that_a_run_has_written_and_that_lost_its_owner_is_refused() {
+        let store = Store::over(Arc::new(InMemory::new()), "memory".to_owned());
+        let owner = Owner { cluster_id: "cluster".to_owned(), group: "ours".to_owned() };
+        let partitions = BTreeMap::from([("parcel.events".to_owned(), 1)]);
+        let refused = async || refuse_what_lost_its_owner(&store, &owner, &partitions).await.err();
+        assert!(refused().await.is_none(), "a new store is anybody's");
+        let id = ShardId::kafka("parcel.events", 0);
+        let state = ShardState::new(Contract::Parcel, NextOffset::new(5), RulesId::of(b""));
+        let mut checkpoint = Standing::new(id.clone()).with(state);
+        checkpoint.topic_id = TopicId::new(7);
+        let payload = format::encode(&checkpoint).into();
+        store.chain(&id).claim(None, payload).await.expect("a sound store");
+        let failure = refused().await.expect("whose it is cannot be told");
+        assert_eq!(failure.exit, Exit::Config);
+        let words = ["parcel.events[0]", r#"write it: {"cluster_id": "cluster", "group": "ours"}"#];
+        assert!(words.iter().all(|word| failure.message.contains(word)), "{failure}");
+        store.belong_to(&owner).await.expect("a sound store");
+        assert!(refused().await.is_none(), "it says whose it is");
+    }
 }

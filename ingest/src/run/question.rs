@@ -19,6 +19,7 @@ pub(super) struct Questions {
     pub(super) partitions: Arc<Question>,
     pub(super) decisions: Arc<Question>,
     pub(super) divergences: Arc<Question>,
+    pub(super) owner: Arc<Question>,
 }
 
 impl Question {

@@ -15,6 +15,7 @@ use postroad_schemas::contract::Contract;
 use postroad_schemas::units::NextOffset;
 use tracing::warn;
 
+pub use self::adopt::Complaints;
 use self::adopt::{adopt, has_replay};
 use super::stall::Stall;
 use crate::checkpoint::chain::{ChainError, Newest, Tip};
@@ -116,6 +117,8 @@ pub struct ClaimContext {
     pub keep_payload: bool,
     /// Contract and beginning of each topic.
     pub topics: Arc<BTreeMap<String, (Contract, Start)>>,
+    /// Which decisions were said not to fit.
+    pub complaints: Complaints,
 }
 
 /// The life of a partition's shard that goes on.
@@ -166,10 +169,9 @@ impl ClaimContext {
             return Ok(None);
         }
         let (contract, _) = self.topics[&*id.topic];
-        let continues = match segments::missing(&self.store, &id, &checkpoint.state.sealed).await? {
-            missing if !missing.is_empty() => Err(missing_segments(&missing)),
-            _ => check_continues(&checkpoint, contract, topic_id, range),
-        };
+        let whole = self.check_whole(&checkpoint).await?;
+        let continues =
+            whole.and_then(|()| check_continues(&checkpoint, contract, topic_id, range));
         if let Err(stall) = continues {
             checkpoint.phase = stall.phase();
             self.write_stall(checkpoint, newest.as_ref()).await;
@@ -221,8 +223,33 @@ impl ClaimContext {
                 }
             }
         }
-        adopt(checkpoint, &decisions, &rejected);
+        for (key, unfit) in adopt(checkpoint, &decisions, &rejected) {
+            if self.complaints.is_news(&key) {
+                warn!(
+                    shard = %checkpoint.id,
+                    decision = %key,
+                    reason = %unfit,
+                    "an operator's decision does not fit, and was not adopted"
+                );
+            }
+        }
         Ok(())
+    }
+
+    /// Whether the store holds all that a checkpoint refers to: nobody goes on without its old days, or
+    /// without the rules that what is read again is judged by.
+    async fn check_whole(&self, checkpoint: &Checkpoint) -> Result<Result<(), Stall>, StoreError> {
+        let Checkpoint { id, state, .. } = checkpoint;
+        let missing = segments::missing(&self.store, id, &state.sealed).await?;
+        if !missing.is_empty() {
+            return Ok(Err(missing_segments(&missing)));
+        }
+        match self.store.rules_of(state).await {
+            Err(error) if error.kind() == Kind::Data || error.is_not_found() => {
+                Ok(Err(unknown_rules(&error)))
+            }
+            read => Ok(Ok(read.map(drop)?)),
+        }
     }
 
     /// The newest checkpoint of a life. Where the one that was published is gone, taken away by hand or
@@ -380,6 +407,14 @@ fn missing_segments(keys: &[Path]) -> Stall {
     ))
 }
 
+/// Rules that records were judged by are gone from the store, or are not those any more.
+fn unknown_rules(error: &StoreError) -> Stall {
+    let why = chain(error);
+    Stall::Unreadable(format!(
+        "rules that it was read under are not known: {why}; restore the object from a copy of the store"
+    ))
+}
+
 /// Whether the log still is the one that was read, and holds what follows: `low ≤ next ≤ high`. A shard
 /// that is stalled because it is not is read again only where that would be found again.
 fn check_continues(
@@ -412,167 +447,4 @@ fn check_continues(
 }
 
 #[cfg(test)]
-mod tests {
-    use postroad_aggregate::ledger::Delivered;
-    use postroad_aggregate::shard::Diverged;
-    use postroad_schemas::units::Offset;
-
-    use super::*;
-
-    fn id(number: u128) -> TopicId {
-        TopicId::new(number).expect("not zero")
-    }
-
-    #[track_caller]
-    fn check(
-        next: i64,
-        low: i64,
-        high: i64,
-        ids: (Option<u128>, Option<u128>),
-        expect: Option<&str>,
-    ) {
-        let state = ShardState::new(Contract::Parcel, NextOffset::new(next), RulesId::of(b""));
-        let mut checkpoint = Standing::new(ShardId::kafka("parcel.events", 0)).with(state);
-        checkpoint.topic_id = ids.0.map(id);
-        let range = LogRange { low: NextOffset::new(low), high: NextOffset::new(high) };
-        let stall = check_continues(&checkpoint, Contract::Parcel, ids.1.map(id), range).err();
-        assert_eq!(stall.as_ref().map(|stall| stall.reason().as_str()), expect);
-    }
-
-    #[test]
-    fn a_shard_goes_on_only_within_its_log() {
-        let unknown = (None, None);
-        check(5, 5, 5, unknown, None);
-        check(5, 0, 9, unknown, None);
-        check(5, 6, 9, unknown, Some("retention_overrun"));
-        check(5, 0, 4, unknown, Some("truncated"));
-    }
-
-    #[test]
-    fn a_shard_goes_on_only_in_the_life_of_its_topic() {
-        check(5, 0, 9, (Some(1), Some(1)), None);
-        check(5, 0, 9, (Some(1), Some(2)), Some("recreated"));
-        check(5, 0, 4, (Some(1), Some(2)), Some("recreated"));
-        // Checkpoints of older versions, and brokers of older ones, know no ids.
-        check(5, 0, 9, (None, Some(2)), None);
-        check(5, 0, 9, (Some(1), None), None);
-    }
-
-    /// Retention must not decide what an operator has to: a shard whose log was another one is read
-    /// again only where the record that shows it is still there.
-    #[test]
-    fn a_divergence_is_not_over_because_its_evidence_is_gone() {
-        let diverged = Stall::Diverged(Diverged::OtherRecord(Offset::new(3))).phase();
-        let check = |phase: Phase, last: Option<i64>, low: i64, expect: Option<&str>| {
-            let mut state = ShardState::new(Contract::Parcel, NextOffset::new(5), RulesId::of(b""));
-            state.last_delivered =
-                last.map(|at| Delivered { offset: Offset::new(at), timestamp: None, hash: 0 });
-            let mut checkpoint = Standing::new(ShardId::kafka("parcel.events", 0)).with(state);
-            checkpoint.phase = phase;
-            let range = LogRange { low: NextOffset::new(low), high: NextOffset::new(9) };
-            let stall = check_continues(&checkpoint, Contract::Parcel, None, range).err();
-            let reason = stall.as_ref().map(|stall| stall.reason().as_str());
-            assert_eq!(reason, expect, "{phase:?}, {last:?}, {low}");
-            // The same again writes nothing into the chain.
-            assert!(stall.is_none_or(|stall| stall.phase() == phase || low > 5));
-        };
-        check(diverged, Some(3), 3, None);
-        check(diverged, Some(3), 4, Some("diverged"));
-        check(diverged, Some(3), 5, Some("diverged"));
-        check(diverged, Some(3), 6, Some("retention_overrun"));
-        check(diverged, None, 0, Some("diverged"));
-        check(Phase::Running, Some(3), 4, None);
-        let truncated = Stall::Truncated { next: NextOffset::new(5), high: NextOffset::new(4) };
-        check(truncated.phase(), Some(3), 4, None);
-    }
-
-    /// Credentials that have expired leave a shard as it was: only damage is for an operator to look at.
-    #[test]
-    fn only_what_is_wrong_with_the_objects_is_a_stall() {
-        use object_store::Error;
-
-        use crate::checkpoint::envelope::Damage;
-
-        let key = Path::from("state/0");
-        let refused = |source| ChainError::Store { operation: "list", key: key.clone(), source };
-        let (path, source) = (key.to_string(), || "the token has expired".into());
-        let check = |error: ChainError, is_stall: bool| {
-            let said = error.to_string();
-            let claim = ClaimError::from(error);
-            assert_eq!(matches!(claim, ClaimError::Stalled(_)), is_stall, "{said}");
-        };
-        check(refused(Error::PermissionDenied { path: path.clone(), source: source() }), false);
-        check(refused(Error::Unauthenticated { path: path.clone(), source: source() }), false);
-        check(refused(Error::Generic { store: "S3", source: source() }), false);
-        let read_only = std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem);
-        check(refused(Error::Generic { store: "local", source: read_only.into() }), false);
-        check(ChainError::Damaged { key: key.clone(), damage: Damage::Checksum }, true);
-        check(ChainError::Newer { key, version: 9 }, true);
-    }
-
-    /// Nobody asks the brokers here.
-    struct NoBrokers;
-
-    #[async_trait::async_trait]
-    impl Cluster for NoBrokers {
-        async fn log_range(&self, tp: &TopicPartition) -> Result<LogRange, QueryError> {
-            Err(QueryError::Unknown(tp.to_string()))
-        }
-
-        async fn partition_counts(
-            &self,
-            topics: &[String],
-        ) -> Result<BTreeMap<String, i32>, QueryError> {
-            Err(QueryError::Unknown(topics.join(", ")))
-        }
-
-        async fn topic_id(&self, topic: &str) -> Result<Option<TopicId>, QueryError> {
-            Err(QueryError::Unknown(topic.to_owned()))
-        }
-    }
-
-    /// Claims a life, so that its newest checkpoint says how it stands.
-    async fn put(store: &Store, id: &ShardId, phase: Phase) {
-        let state = ShardState::new(Contract::Parcel, NextOffset::new(5), RulesId::of(b""));
-        let mut checkpoint = Standing::new(id.clone()).with(state);
-        checkpoint.phase = phase;
-        let chain = store.chain(id);
-        let newest = chain.newest().await.expect("a sound store");
-        let payload = Bytes::from(format::encode(&checkpoint));
-        let claimed = chain.claim(newest.as_ref(), payload).await.expect("a sound store");
-        claimed.expect("a chain of our own");
-    }
-
-    /// A claim that came late may have closed the life that its owner knows to be another log's, and
-    /// somebody may be reading the next: the owner learns of it, and the next is left alone.
-    #[tokio::test]
-    async fn a_divergence_is_of_one_life_and_over_with_it() {
-        let objects = Arc::new(object_store::memory::InMemory::new());
-        let store = Store::over(objects, "memory".to_owned());
-        let codebook = postroad_schemas::codebook::Codebook::liaoning();
-        let claims = ClaimContext {
-            store: store.clone(),
-            cluster: Arc::new(NoBrokers),
-            rules: (RulesId::of(b""), Arc::new(Rules::with_defaults(&codebook))),
-            id_key: IdKey([0; 16]),
-            keep_payload: false,
-            topics: Arc::default(),
-        };
-        let stall = Stall::Diverged(Diverged::OtherRecord(Offset::new(3)));
-        let stands = async |id: &ShardId| {
-            let newest = store.newest_checkpoint(id).await.expect("a sound store");
-            newest.map(|(_, checkpoint)| checkpoint.phase)
-        };
-        let life = ShardId::kafka("parcel.events", 0);
-        assert!(!claims.record_divergence(&life, &stall).await, "nothing was written yet");
-        put(&store, &life, Phase::Running).await;
-        assert!(!claims.record_divergence(&life, &stall).await);
-        assert_eq!(stands(&life).await, Some(stall.phase()));
-        put(&store, &life, Phase::Closed).await;
-        let next = life.next_incarnation();
-        put(&store, &next, Phase::Running).await;
-        assert!(claims.record_divergence(&life, &stall).await, "it is over");
-        assert_eq!(stands(&life).await, Some(Phase::Closed));
-        assert_eq!(stands(&next).await, Some(Phase::Running));
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@
 
 mod faults;
 mod half_year;
+mod outage;
 pub mod province;
 mod shapes;
 
@@ -21,6 +22,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
+use self::outage::Outages;
 use self::province::{Province, ProvinceOptions, Simulated};
 use crate::clock::now;
 use crate::error::{Exit, Failure};
@@ -168,7 +170,7 @@ fn simulated_time(options: &SimulateOptions, start: Timestamp, made: u64) -> i64
 }
 
 enum Output {
-    Kafka(Box<BaseProducer>),
+    Kafka(Box<BaseProducer<Outages>>),
     Envelopes { out: BufWriter<io::Stdout>, offsets: BTreeMap<(Contract, u32), i64> },
     Values(BufWriter<io::Stdout>),
 }
@@ -187,7 +189,8 @@ impl Output {
                 for (key, value) in properties {
                     config.set(key, value);
                 }
-                let producer = config.create().map_err(|error: KafkaError| {
+                let made = config.create_with_context(Outages::of(brokers));
+                let producer = made.map_err(|error: KafkaError| {
                     Failure::new(Exit::Config, format!("the producer cannot be made: {error}"))
                 })?;
                 Self::Kafka(Box::new(producer))
@@ -229,7 +232,7 @@ fn output_failure(error: &io::Error) -> Failure {
 }
 
 /// Hands an event to the producer, waiting while its queue is full.
-fn send(producer: &BaseProducer, event: &Simulated) -> Result<(), Failure> {
+fn send(producer: &BaseProducer<Outages>, event: &Simulated) -> Result<(), Failure> {
     let mut record = BaseRecord::<[u8], [u8]>::to(topic_of(event.contract))
         .key(&event.key)
         .timestamp(event.timestamp_ms);

@@ -76,6 +76,13 @@ fn what_is_missing_is_said() {
         &["parcel.events[1] is stalled: the log ends at offset 4, but had been read up to 9: it \
            was truncated or the topic was recreated"],
     );
+    // The group gives nobody anything of a topic that is gone: whoever asks is told by the brokers.
+    check(
+        |view| view.missing_topics.extend(["parcel.events".to_owned()]),
+        &[
+            "the topic `parcel.events` does not exist (any more); create it, or correct kafka.topics",
+        ],
+    );
     // Nobody is given a partition that is gone, so it has no phase.
     check(
         |view| drop(view.gone.insert(tp(7), Stall::PartitionGone { partitions: 4 })),

@@ -35,6 +35,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -205,6 +206,18 @@ impl Store {
     pub async fn get(&self, key: &Path) -> Result<Bytes, StoreError> {
         let found = self.objects.get(key).await.map_err(failed("reading", key))?;
         found.bytes().await.map_err(failed("reading", key))
+    }
+
+    /// The keys of everything below a folder, in order.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn list(&self, folder: &Path) -> Result<Vec<Path>, StoreError> {
+        let listing = self.objects.list(Some(folder));
+        let keys = listing.map_ok(|object| object.location).try_collect::<Vec<_>>();
+        let mut keys = keys.await.map_err(failed("listing", folder))?;
+        keys.sort();
+        Ok(keys)
     }
 
     /// Creates a JSON object unless it exists, and returns what is there now.

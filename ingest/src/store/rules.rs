@@ -19,7 +19,9 @@ impl Store {
         let id = RulesId::of(&content);
         let key = rules_key(id);
         if !self.create(&key, content).await? {
-            return Err(unreadable(&key, "its content is not what its name says"));
+            let fault = "its content is not what its name says; restore it from a copy of the store, \
+                         or remove it: then it is written again";
+            return Err(unreadable(&key, fault));
         }
         self.remember(id, Arc::new(rules.clone()));
         Ok(id)
@@ -43,7 +45,11 @@ impl Store {
             return Ok(rules);
         }
         let key = rules_key(id);
-        let content = self.get(&key).await?;
+        let mut content = self.get(&key).await?;
+        if RulesId::of(&content) != id {
+            // A damaged answer is not yet a damaged object.
+            content = self.get(&key).await?;
+        }
         if RulesId::of(&content) != id {
             return Err(unreadable(&key, "its content is not what its name says"));
         }

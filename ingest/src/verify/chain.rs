@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::compare::{Difference, Differences};
 use super::sealed::Segments;
 use crate::checkpoint::chain::Surveyed;
-use crate::checkpoint::envelope::{Seq, Unreadable};
+use crate::checkpoint::envelope::{Link, Seq, Unreadable};
 use crate::checkpoint::format::{self, FormatError};
 use crate::checkpoint::{Checkpoint, ShardId};
 use crate::error::{Exit, Failure};
@@ -22,14 +22,23 @@ pub(super) struct FoundChain {
 }
 
 impl FoundChain {
-    /// Reads a chain. What is damaged is a difference, and left out.
+    /// Reads a chain. What is damaged is a difference, and left out; so is a hole that no collection has
+    /// made, which leaves the `keep` newest.
     pub(super) async fn read(
         store: &Store,
         id: &ShardId,
+        keep: usize,
         differences: &mut Vec<Difference>,
     ) -> Result<Self, Failure> {
         let mut found = Self::default();
         let surveyed = store.chain(id).survey().await.map_err(|error| failed(&error))?;
+        for (before, after) in holes(&surveyed, keep) {
+            let found =
+                format!("broken: nothing stands between {} and {}", before.get(), after.get());
+            let mut of_chain = Differences::at("checkpoints");
+            of_chain.check(&id.to_string(), "chain", found, "whole");
+            differences.extend(of_chain.into_vec());
+        }
         for object in surveyed {
             match open(id, &object)? {
                 Ok(checkpoint) => found.add(store, object.seq, checkpoint, differences).await?,
@@ -75,6 +84,19 @@ impl FoundChain {
     pub(super) fn newest(&self) -> Option<&Placed> {
         self.checkpoints.last()
     }
+}
+
+/// Where objects are missing between two that are there, given by those. A collection takes the oldest
+/// and leaves at least `keep`, but a twin of a put may land late below them; and a claim goes above
+/// places that were lost with what they held, which was read again.
+fn holes(objects: &[Surveyed], keep: usize) -> Vec<(Seq, Seq)> {
+    let newest = &objects[objects.len().saturating_sub(keep.max(2))..];
+    let is_hole = |before: &Surveyed, after: &Surveyed| {
+        let continues = after.envelope.as_ref().is_ok_and(|found| found.link == Link::Commit);
+        continues && before.seq.next() != Some(after.seq)
+    };
+    let pairs = newest.iter().zip(newest.iter().skip(1));
+    pairs.filter(|(one, two)| is_hole(one, two)).map(|(one, two)| (one.seq, two.seq)).collect()
 }
 
 /// The checkpoint at a place with nothing of it sealed; `None` where it is not there or not whole.
@@ -129,5 +151,53 @@ fn open(id: &ShardId, object: &Surveyed) -> Result<Result<Checkpoint, String>, F
         Ok(checkpoint) => Ok(Err(format!("one of {}", checkpoint.id))),
         Err(error @ FormatError::Newer(_)) => Err(newer(error.to_string())),
         Err(error) => Ok(Err(format!("damaged: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::checkpoint::envelope::{Damage, Envelope, Epoch, Nonce};
+
+    /// Objects at these places: commits, the places of `claims` apart.
+    #[track_caller]
+    fn check(places: &[u64], claims: &[u64], keep: usize, expect: &[(u64, u64)]) {
+        let object = |place: &u64| {
+            let seq = Seq::new(*place);
+            let link = if claims.contains(place) { Link::Claim } else { Link::Commit };
+            let (epoch, nonce) = (Epoch::FIRST, Nonce::new(1));
+            let payload = Bytes::new();
+            let envelope = Ok(Envelope { link, seq, epoch, nonce, predecessor: None, payload });
+            Surveyed { seq, bytes: 0, envelope }
+        };
+        let objects: Vec<Surveyed> = places.iter().map(object).collect();
+        let found = holes(&objects, keep).into_iter().map(|(one, two)| (one.get(), two.get()));
+        assert_eq!(found.collect::<Vec<_>>(), expect, "{places:?}");
+    }
+
+    #[test]
+    fn a_hole_is_one_that_no_collection_and_no_claim_has_made() {
+        check(&[], &[], 4, &[]);
+        check(&[7], &[], 4, &[]);
+        check(&[7, 8, 9], &[], 4, &[]);
+        check(&[6, 8, 9], &[], 4, &[(6, 8)]);
+        check(&[1, 4, 7, 9], &[], 4, &[(1, 4), (4, 7), (7, 9)]);
+        // A claim above places that were lost.
+        check(&[6, 8, 9], &[8], 4, &[]);
+        // A twin that landed late, below what a collection had left.
+        check(&[3, 6, 7, 8, 9], &[], 4, &[]);
+        check(&[3, 6, 7, 8, 9], &[], 5, &[(3, 6)]);
+    }
+
+    #[test]
+    fn what_is_damaged_does_not_say_whether_it_continued_what_is_missing() {
+        let damaged = |seq| Surveyed {
+            seq: Seq::new(seq),
+            bytes: 0,
+            envelope: Err(Unreadable::Damaged(Damage::Checksum)),
+        };
+        assert_eq!(holes(&[damaged(3), damaged(5)], 8), []);
     }
 }

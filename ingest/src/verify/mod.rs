@@ -10,14 +10,15 @@
 //! Nothing is written, neither to the store nor to Kafka, so it works beside running instances: what
 //! they add meanwhile lies beyond the boundaries that are compared.
 //!
-//! Which days are complete and final is taken from the manifest: it depends on when publishes were made
-//! and on clocks of the past, and is not worked out again.
+//! Which days are complete and final depends on the clocks of the shards that a publish shows, and on
+//! the publish before (`horizon.rs`); where those are not kept any more the manifest is believed.
 //!
 //! What retention has deleted cannot be read again. The fold then begins with the oldest checkpoint
 //! from which the log still goes on, and the report says which offsets were proven and which were not.
 
 mod chain;
 pub mod compare;
+mod horizon;
 pub mod log;
 mod pinned;
 mod recorded;
@@ -85,6 +86,7 @@ pub async fn verify(config: &Config, options: VerifyOptions) -> Result<Report, F
     let bench = Bench {
         store: &store,
         rules: Arc::new(config.rules.clone()),
+        keep: config.checkpoint.keep,
         id_key: IdKey(rand::random()),
         bar: progress_bar(),
     };

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use object_store::ObjectStore;
 use object_store::path::Path;
 use tokio::time::{Instant, sleep};
 
@@ -22,7 +21,7 @@ use crate::checkpoint::envelope::Seq;
 use crate::error::{Exit, Failure, Kind};
 use crate::publish::manifest::{self, Manifest};
 use crate::publish::{PublishError, parquet_file};
-use crate::store::{Store, failed};
+use crate::store::Store;
 
 /// How long to wait between two looks at a publish that is not whole.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -86,14 +85,8 @@ impl Pinned {
 
 /// The numbers of the publishes whose manifests are kept, ascending.
 async fn publishes(store: &Store) -> Result<Vec<u64>, Failure> {
-    let folder = manifest::folder();
-    let listing = store.objects().list(Some(&folder));
-    let listed: Vec<_> = listing
-        .try_collect()
-        .await
-        .map_err(|error| store_failure(&failed("listing", &folder)(error)))?;
-    let mut numbers: Vec<u64> =
-        listed.iter().filter_map(|object| manifest::number(&object.location)).collect();
+    let listed = store.list(&manifest::folder()).await.map_err(|error| store_failure(&error))?;
+    let mut numbers: Vec<u64> = listed.iter().filter_map(manifest::number).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
@@ -120,7 +113,7 @@ async fn read(store: &Store, number: u64) -> Result<Read, Failure> {
     }
 }
 
-/// The manifests before one, ascending.
+/// The manifests before one, ascending. They have no gaps: the oldest are forgotten first.
 async fn before(
     store: &Store,
     number: u64,
@@ -128,6 +121,8 @@ async fn before(
 ) -> Result<Vec<Arc<Manifest>>, Failure> {
     let mut numbers = publishes(store).await?;
     numbers.retain(|other| *other < number);
+    let followed = numbers.iter().zip(numbers.iter().skip(1).chain([&number]));
+    differences.extend(followed.flat_map(|(one, next)| one + 1..*next).map(gone));
     let reads = futures::stream::iter(numbers).map(|number| read(store, number));
     let mut reads = reads.buffered(READ_AT_ONCE);
     let mut manifests = Vec::new();
@@ -139,6 +134,17 @@ async fn before(
         }
     }
     Ok(manifests)
+}
+
+/// A manifest that is missing between two that are kept.
+fn gone(number: u64) -> Difference {
+    Difference {
+        place: "manifest".to_owned(),
+        key: format!("of publish {number}"),
+        column: "object".to_owned(),
+        found: "gone".to_owned(),
+        expected: "whole".to_owned(),
+    }
 }
 
 /// Reads everything that a manifest names; files that are `known` to be as it says are not read again.
@@ -191,13 +197,8 @@ async fn strays(store: &Store, manifest: &Manifest) -> Result<Vec<String>, Failu
 
 /// The keys of all files below `tables/`.
 async fn table_files(store: &Store) -> Result<Vec<String>, Failure> {
-    let tables = Path::from("tables");
-    let listing = store.objects().list(Some(&tables));
-    let listed: Vec<_> = listing
-        .try_collect()
-        .await
-        .map_err(|error| store_failure(&failed("listing", &tables)(error)))?;
-    Ok(listed.into_iter().map(|object| object.location.to_string()).collect())
+    let listed = store.list(&Path::from("tables")).await.map_err(|error| store_failure(&error))?;
+    Ok(listed.iter().map(ToString::to_string).collect())
 }
 
 /// Files of tables that no publish names: a manifest is always made before its files.

@@ -15,9 +15,9 @@ use postroad_schemas::units::NextOffset;
 use super::compare::{Difference, Differences, compare_cells};
 use super::refold::{Beginning, Change, What};
 use super::store_failure;
-use crate::checkpoint::{Adopted, Checkpoint};
+use crate::checkpoint::{Adopted, Checkpoint, ShardId};
 use crate::decisions::{self, Decision};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, chain};
 use crate::store::Store;
 
 /// What is recorded of one shard.
@@ -31,29 +31,32 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// Reads what the newest checkpoint lists. A decision that is missing is a difference.
+    /// Reads what the newest checkpoint lists. What is missing or damaged is a difference; `None` where
+    /// that are rules, without which nothing can be judged again.
     pub(super) async fn read(
         store: &Store,
         newest: Checkpoint,
         differences: &mut Vec<Difference>,
-    ) -> Result<Self, Failure> {
-        let rules = store.rules_of(&newest.state).await.map_err(|error| store_failure(&error))?;
-        let made = match decisions::about(store, &newest.id).await {
-            Ok(made) => made,
-            Err(error) if error.kind() == Kind::Data => {
-                note(differences, &newest, "a decision", &error.to_string());
-                Vec::new()
-            }
-            Err(error) => return Err(store_failure(&error)),
+    ) -> Result<Option<Self>, Failure> {
+        let id = &newest.id;
+        let Some(rules) = rules_of(store, id, &newest.state, differences).await? else {
+            return Ok(None);
         };
-        let made: BTreeMap<DecisionId, Decision> =
-            made.into_iter().map(|found| (found.id, found.recorded.decision)).collect();
+        let found = decisions::survey(store, id).await.map_err(|error| store_failure(&error))?;
+        let mut made: BTreeMap<DecisionId, Decision> = BTreeMap::new();
+        for found in found {
+            match found {
+                Ok(found) => drop(made.insert(found.id, found.recorded.decision)),
+                Err(error) => note(differences, "decisions", id, "a decision", &error.to_string()),
+            }
+        }
         let mut decisions = Vec::new();
         for adopted in &newest.decisions {
             let replay = match made.get(&adopted.id) {
                 None => {
                     let decision = format!("decision {:032x}", adopted.id.0);
-                    note(differences, &newest, &decision, "adopted, and not in the store");
+                    let found = "adopted, and not in the store";
+                    note(differences, "decisions", id, &decision, found);
                     None
                 }
                 Some(Decision::Replay(record)) => record.replay(),
@@ -61,7 +64,7 @@ impl Recorded {
             };
             decisions.push((*adopted, replay));
         }
-        Ok(Self { newest, rules, decisions })
+        Ok(Some(Self { newest, rules, decisions }))
     }
 
     /// A refold from nothing, where the shard began and under the rules that held there.
@@ -129,10 +132,28 @@ impl Recorded {
     }
 }
 
-fn note(differences: &mut Vec<Difference>, newest: &Checkpoint, what: &str, found: &str) {
-    let mut of_decisions = Differences::at("decisions");
-    of_decisions.check(&newest.id.to_string(), what, found, "whole");
-    differences.extend(of_decisions.into_vec());
+/// The content of the rules that a state lists; `None` where one is missing or damaged, which is a
+/// difference.
+pub(super) async fn rules_of(
+    store: &Store,
+    id: &ShardId,
+    state: &ShardState,
+    differences: &mut Vec<Difference>,
+) -> Result<Option<Vec<Arc<Rules>>>, Failure> {
+    match store.rules_of(state).await {
+        Ok(rules) => Ok(Some(rules)),
+        Err(error) if error.kind() == Kind::Data || error.is_not_found() => {
+            note(differences, "rules", id, "object", &chain(&error));
+            Ok(None)
+        }
+        Err(error) => Err(store_failure(&error)),
+    }
+}
+
+fn note(differences: &mut Vec<Difference>, place: &str, id: &ShardId, column: &str, found: &str) {
+    let mut of_shard = Differences::at(place);
+    of_shard.check(&id.to_string(), column, found, "whole");
+    differences.extend(of_shard.into_vec());
 }
 
 /// A replay whose effect is worked out once more.

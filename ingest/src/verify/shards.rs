@@ -13,10 +13,9 @@ use postroad_schemas::units::NextOffset;
 use super::chain::{FoundChain, Placed, place};
 use super::compare::{Difference, Differences};
 use super::log::{Log, LogError};
-use super::recorded::{Recorded, ReplayCheck};
+use super::recorded::{Recorded, ReplayCheck, rules_of};
 use super::refold::{Proof, Refold, Target};
 use super::repeats::Repeats;
-use super::store_failure;
 use crate::checkpoint::envelope::Seq;
 use crate::checkpoint::{Checkpoint, Phase, ShardId};
 use crate::error::{Exit, Failure};
@@ -60,6 +59,12 @@ impl ShardReport {
         self.newest.as_ref().is_some_and(|(_, newest)| newest.phase == Phase::Closed)
     }
 
+    /// Nothing of it can be judged again.
+    fn without_rules(mut self) -> Self {
+        self.unread = Some("rules that it was read under are not known".to_owned());
+        self
+    }
+
     fn note(&mut self, place: &str, column: &str, found: String, expected: String) {
         let mut differences = Differences::at(place);
         differences.check(&self.id.to_string(), column, found, expected);
@@ -83,6 +88,8 @@ pub(super) struct Bench<'a> {
     pub(super) store: &'a Store,
     /// The rules of the configuration.
     pub(super) rules: Arc<Rules>,
+    /// How many checkpoints a collection leaves, at least.
+    pub(super) keep: usize,
     pub(super) id_key: IdKey,
     pub(super) bar: ProgressBar,
 }
@@ -101,7 +108,8 @@ impl Bench<'_> {
         repeats: &mut Repeats,
     ) -> Result<ShardReport, Attempt> {
         let mut report = ShardReport::new(id);
-        let mut chain = FoundChain::read(self.store, id, &mut report.differences).await?;
+        let mut chain =
+            FoundChain::read(self.store, id, self.keep, &mut report.differences).await?;
         if let Some(published) = shown.checkpoint {
             chain.include(published);
         }
@@ -145,14 +153,15 @@ impl Bench<'_> {
         let whole = whole.map_err(|damage| Failure::new(Exit::Software, damage))?;
         let differences = &mut report.differences;
         let recorded = Recorded::read(self.store, newest.with(whole), differences).await?;
+        let Some(recorded) = recorded else { return Ok(report.without_rules()) };
         let first = newest.state.ledger.first;
         let plan = Plan::of(&chain.checkpoints, log.low());
         let (beginning, after) = match plan {
             Plan::Fresh => (recorded.fresh(), 0),
             Plan::Anchor(index) => {
                 let anchor = &chain.checkpoints[index].1;
-                let rules = self.store.rules_of(&anchor.state).await;
-                let rules = rules.map_err(|error| store_failure(&error))?;
+                let rules = rules_of(self.store, &anchor.id, &anchor.state, differences).await?;
+                let Some(rules) = rules else { return Ok(report.without_rules()) };
                 let state = chain.segments.unseal(&anchor.state);
                 let state = state.map_err(|damage| Failure::new(Exit::Software, damage))?;
                 let next = state.ledger.next;

@@ -14,13 +14,14 @@ use postroad_schemas::units::Timestamp;
 use serde_json::Value;
 
 use super::compare::{Difference, Differences, compare_cells, sides};
+use super::horizon::horizon_of;
 use super::pinned::{Pinned, table_of};
 use crate::checkpoint::ShardId;
 use crate::config::IndicatorsConfig;
-use crate::inspect::grid::{cell, instant};
-use crate::publish::draft::{Draft, DraftInput, Earlier, Loaded, draft, merge, month_of};
+use crate::inspect::grid::{cell, instant, readable};
+use crate::publish::draft::{Draft, DraftInput, Earlier, Loaded, draft, file_key, merge, month_of};
 use crate::publish::indicators::{Frozen, Known, place_month};
-use crate::publish::manifest::{HISTORY_SINCE, Manifest};
+use crate::publish::manifest::{HISTORY_SINCE, MANIFESTS_KEPT, Manifest};
 use crate::publish::parquet_file::{decode, decode_untrusted};
 use crate::publish::restatements::Before;
 use crate::publish::{PublishError, PublishSettings, history, rows};
@@ -78,16 +79,23 @@ pub(super) fn compare_tables(
             }
         }
     }
-    // Manifests that were forgotten while these were read are no reason to complain of their rows.
-    let oldest = pinned.before.first().map_or(manifest.publish, |oldest| oldest.publish);
-    let is_forgotten = |key: &str| key.parse::<u64>().is_ok_and(|publish| publish < oldest);
+    // Manifests that were forgotten while these were read, and those that are gone or damaged, which is
+    // said of them, are no reason to complain of their rows.
+    let known: BTreeSet<u64> = pinned.before.iter().map(|before| before.publish).collect();
+    let is_unknown = |key: &str| {
+        let publish = key.parse::<u64>();
+        publish.is_ok_and(|publish| publish < manifest.publish && !known.contains(&publish))
+    };
+    let rows_unknown = (known.len() as u64 + 1) < manifest.publish.min(MANIFESTS_KEPT as u64);
+    let publishes = file_key(Table::Publishes, None);
     differences.retain(|difference| {
         let Difference { place, key, column, .. } = difference;
         let about_names = is_about_names(place, column);
         let about_phase = place == "ledger" && matches!(&**column, "state" | "reason");
         !(other_names && about_names
             || about_phase && without_phase.contains(key)
-            || place == "publishes" && is_forgotten(key))
+            || place == "publishes" && is_unknown(key)
+            || rows_unknown && *key == publishes && column == "rows")
     });
     for difference in &differences {
         if let Some(report) = tables.get_mut(&difference.place) {
@@ -114,7 +122,7 @@ fn draft_again(
     let lights = manifest.indicators.map_or(settings.indicators.settings, |entry| entry.settings);
     let input = DraftInput {
         shards,
-        horizon: manifest.horizon(),
+        horizon: horizon_of(pinned, settings).unwrap_or_else(|| manifest.horizon()),
         reference: Arc::clone(&settings.reference),
         indicators: IndicatorsConfig { settings: lights, ..settings.indicators },
         known: Known::default(),
@@ -242,7 +250,8 @@ fn compare_fields(
     let (Some(found), Some(expected)) = (found.as_object(), expected.as_object()) else { return };
     for (column, found, expected) in sides(found.iter(), expected.iter()) {
         if !except.contains(&column.as_str()) {
-            let text = |side: Option<&Value>| side.unwrap_or(&Value::Null).to_string();
+            let text =
+                |side: Option<&Value>| readable(column, side.unwrap_or(&Value::Null)).to_string();
             differences.check(key, column, text(found), text(expected));
         }
     }

@@ -7,7 +7,7 @@ use postroad_aggregate::rules::Rules;
 use postroad_ingest::config::Config;
 use postroad_ingest::error::{Exit, Failure};
 use postroad_ingest::run::{Instance, Parts, Shown, worker_context};
-use postroad_ingest::shards::claim::ClaimContext;
+use postroad_ingest::shards::claim::{ClaimContext, Complaints};
 use postroad_ingest::shards::worker::Workers;
 use postroad_ingest::source::kafka::ByteBudget;
 use postroad_ingest::store::Store;
@@ -112,6 +112,7 @@ async fn run(
         id_key: IdKey(dice.bits().to_le_bytes()),
         keep_payload: false,
         topics: Arc::new(topics.map(|t| (t.name.clone(), (t.contract, t.start))).collect()),
+        complaints: Complaints::default(),
     };
     let shown = Shown::default();
     let clock = life.clock();
@@ -131,7 +132,9 @@ async fn run(
         workers: workers.clone(),
     });
     let consumer = Box::new(consumer);
-    let parts = Parts { claims, partitions, consumer, source_events, workers, worker_events };
+    let owner = None;
+    let parts =
+        Parts { claims, owner, partitions, consumer, source_events, workers, worker_events };
     let stop = Box::pin(async move {
         if stopped.await.is_err() {
             std::future::pending::<()>().await;

@@ -1,10 +1,11 @@
 //! Brokers that are away at the start and on the way.
 
+use std::process::Command;
 use std::time::Duration;
 
 use postroad_tests::logs::random_log;
 use postroad_tests::mock::{Mock, PATIENCE, Site};
-use postroad_tests::process::{Postroad, Signal};
+use postroad_tests::process::{Postroad, Process, Signal, postroad_binary};
 use postroad_tests::wait::{holds_within, wait_until};
 
 use super::{PARCELS, STOP, lines_with, stop, wait_ready};
@@ -52,6 +53,39 @@ fn wait_unready(postroad: &Postroad, reason: &str) {
             .try_get("/-/ready")
             .is_some_and(|(status, body)| status == 503 && body.contains(reason))
     });
+}
+
+/// Every instance says so, not only the publisher, and nothing of it is assigned to anybody by then.
+#[test]
+fn an_instance_whose_topic_is_deleted_is_not_ready() {
+    let mock = Mock::start(&[(PARCELS, 2)]);
+    mock.produce_all((PARCELS, 0), &random_log(23, "parcel", 50));
+    let site = Site::new(&mock.brokers(), "deleted", &[PARCELS]);
+    let mut postroad = site.run();
+    wait_ready(&postroad);
+    mock.delete_topic(PARCELS, true);
+    let reason = "the topic `parcel.events` does not exist";
+    wait_unready(&postroad, reason);
+    mock.delete_topic(PARCELS, false);
+    wait_ready(&postroad);
+    site.assert_published(&mock.judge());
+    assert_eq!(lines_with(&site.log(), "the topic does not exist"), 1, "{}", site.log());
+    stop(&mut postroad);
+}
+
+/// librdkafka has a line for every connection that it tries.
+#[test]
+fn a_simulation_says_once_that_no_broker_can_be_reached() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let mut command = Command::new(postroad_binary());
+    command.args(["simulate", "--brokers", "127.0.0.1:9", "-X", "reconnect.backoff.max.ms=100"]);
+    let _simulation = Process::spawn(&mut command, &log, None);
+    let said = || std::fs::read_to_string(&log).unwrap();
+    wait_until(PATIENCE, "the outage is said", || said().contains("no broker can be reached"));
+    // The seed is another line.
+    assert!(!holds_within(Duration::from_secs(3), || said().lines().count() > 2), "{}", said());
+    assert!(said().contains("127.0.0.1:9"), "{}", said());
 }
 
 /// Nobody has to wait for brokers that never come.

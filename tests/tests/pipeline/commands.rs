@@ -64,6 +64,15 @@ fn every_fault_of_a_configuration_is_one_line() {
     expect(&postroad(&["check", "-c", &config, "--offline"]), 78, words.len(), &words);
     assert!(!site.store().exists(), "a faulty configuration makes no store");
 
+    // Properties that are at odds with each other are found by making a client, which needs no broker.
+    let text = text.replace(
+        "[kafka.properties]",
+        "[kafka.properties]\n\"ssl.ca.location\" = \"/no/such/file\"\n\"security.protocol\" = \"ssl\"",
+    );
+    site.configure(&text);
+    let words = ["kafka.properties: creating the Kafka client", "ssl.ca.location failed"];
+    expect(&postroad(&["check", "-c", &config, "--offline"]), 78, 1, &words);
+
     site.configure("brokers = [");
     expect(&postroad(&["run", "-c", &config]), 78, 1, &["not TOML"]);
     let missing = path(&site.dir.path().join("missing.toml"));
@@ -161,6 +170,32 @@ fn what_is_no_command_is_a_usage_error() {
         let output = postroad(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(output.stderr.is_empty() && !output.stdout.is_empty());
+    }
+}
+
+/// Whoever asked for an answer and did not get it is told so by the exit code.
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let site = Site::new(NOBODY, "full", &[PARCELS]);
+    let (store, file) = (path(&site.store()), site.dir.path().join("events.json"));
+    let envelope = r#"{"topic":"parcel.events","partition":0,"offset":0,"ts":1,"payload":"x"}"#;
+    fs::write(&file, envelope).unwrap();
+    let (config, file) = (path(&site.config()), path(&file));
+    let demo = path(&site.dir.path().join("demo"));
+    let listen = format!("127.0.0.1:{}", free_port());
+    for arguments in [
+        &["backfill", "--store", &store, &file][..],
+        &["inspect", "--store", &store, "shards"],
+        &["inspect", "--store", &store, "manifest", "--format", "json"],
+        &["check", "--offline", "-c", &config],
+        &["verify", "-c", &config],
+        &["simulate", "--events", "20", "--seed", "1"],
+        &["demo", "--store", &demo, "--listen", &listen, "--duration", "60"],
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(postroad_binary());
+        let output = command.args(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        expect(&output, 74, 1, &["standard output cannot be written"]);
     }
 }
 

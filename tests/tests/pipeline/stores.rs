@@ -63,6 +63,27 @@ fn a_store_that_fails_stops_the_reading_and_nothing_else() {
     stop(&mut postroad);
 }
 
+/// Whoever deletes what says whose a store is, or writes another's name into it, is noticed while an
+/// instance runs.
+#[test]
+fn a_running_instance_sees_that_its_store_stays_its_own() {
+    let mock = Mock::start(&[(PARCELS, 1)]);
+    let site = Site::new(&mock.brokers(), "ours", &[PARCELS]);
+    let mut postroad = site.run();
+    wait_ready(&postroad);
+    let files = ["owner.json", "store.json"].map(|name| site.store().join(name));
+    let before = files.each_ref().map(|file| fs::read_to_string(file).unwrap());
+    for file in &files {
+        fs::remove_file(file).unwrap();
+    }
+    let now = || files.each_ref().map(|file| fs::read_to_string(file).unwrap_or_default());
+    wait_until(PATIENCE, "both are written again", || now() == before);
+    wait_until(PATIENCE, "it is said", || site.log().contains("was gone from the store"));
+    fs::write(&files[0], before[0].replace("ours", "theirs")).unwrap();
+    assert_eq!(postroad.wait(PATIENCE).code(), Some(69));
+    assert!(site.log().contains("postroad: the store belongs to group `theirs`"), "{}", site.log());
+}
+
 #[test]
 fn a_store_is_one_groups_on_one_cluster() {
     let mock = Mock::start(&[(PARCELS, 1)]);

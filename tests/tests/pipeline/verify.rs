@@ -139,8 +139,11 @@ fn whatever_is_altered_is_named() {
     produce(100);
     let mut postroad = site.run();
     site.assert_published(&mock.judge());
-    produce(60);
-    site.assert_published(&mock.judge());
+    // So that there is a publish, and a checkpoint, between others.
+    for records in [30, 30] {
+        produce(records);
+        site.assert_published(&mock.judge());
+    }
     stop(&mut postroad);
     let sound = report(&mock, "altered", &site.store());
     assert_eq!(differences(&sound), [""; 0]);
@@ -341,6 +344,22 @@ fn a_replay_is_worked_out_again_and_one_that_adds_too_much_is_named() {
     let lines = differences(&found);
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(lines[0].starts_with("decision ") && lines[0].contains("volume is "), "{lines:#?}");
+    // One that nobody can read takes no other with it.
+    let copy = Store::copy(&site.store());
+    let folder = copy.root().join("decisions/kafka/parcel.events/00000/0000");
+    fs::write(folder.join("000001.json"), "{\"decision\": \"none\"}").unwrap();
+    let found = differences(&report_of(
+        &wide.replace(site.store().to_str().unwrap(), copy.root().to_str().unwrap()),
+    ));
+    let named = |line: &String| {
+        line.starts_with("decisions parcel.events[0]: a decision is decisions/kafka/")
+            && line.contains("/000001.json cannot be understood")
+    };
+    assert_eq!(
+        (found.len(), found.iter().filter(|line| named(line)).count()),
+        (2, 1),
+        "{found:#?}"
+    );
     // A decision that is gone, or says something else than it did when it was adopted.
     let copy = Store::copy(&site.store());
     let decision = data_files(&copy.root().join("decisions/kafka/parcel.events/00000")).remove(0);
@@ -405,4 +424,10 @@ fn a_store_filled_from_files_is_verified_against_them() {
         gone.to_text()
     );
     assert!(gone.verdict().contains("1 shard"), "{}", gone.verdict());
+    // Nothing is proved by finding no difference where nothing is left to be compared.
+    fs::remove_file(&envelopes).unwrap();
+    let output = run_verify(&site.config(), &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(66), "{said}");
+    assert!(said.contains("was not proved: nothing of its log could be read again"), "{said}");
 }

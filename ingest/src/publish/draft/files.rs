@@ -205,7 +205,9 @@ impl Files<'_> {
         let entry = last.as_ref().and_then(|last| last.indicators);
         let frozen_through = entry.and_then(|entry| entry.frozen_through);
         let final_through = input.horizon.final_through.min(plan.days.last().copied());
+        let told_from = entry.and_then(|entry| entry.told_from);
         self.manifest.indicators = Some(IndicatorsEntry {
+            told_from: told_from.or(plan.days.first().copied()),
             frozen_through: frozen_through.max(final_through),
             behind: plan.behind,
             settings: input.indicators.settings,

@@ -57,6 +57,7 @@ fn the_bytes_of_version_3_have_not_changed() {
     let mut manifest = golden_2();
     manifest.format = MANIFEST_FORMAT;
     manifest.indicators = Some(IndicatorsEntry {
+        told_from: Some(date(5, 1)),
         frozen_through: Some(date(5, 29)),
         behind: true,
         settings: Settings { data_from: Some(date(1, 1)), ..Settings::default() },

@@ -1,6 +1,7 @@
 //! The look of every file, and sums that do not fit their column.
 
 use parquet::basic::Compression;
+use parquet::file::metadata::RowGroupMetaData;
 use postroad_aggregate::event::CellKey;
 use postroad_aggregate::measures::Measures;
 use postroad_schemas::codebook::{PrefectureCode, Product};
@@ -49,7 +50,7 @@ async fn every_file_has_its_schema_one_row_group_zstd_and_the_stamp() {
             // One, but for indicators, which have one for each day.
             let groups = if table == Table::Indicators { 2 } else { 1 };
             assert_eq!(metadata.num_row_groups(), groups, "{key}");
-            let mut columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+            let mut columns = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
             assert!(
                 columns.all(|column| matches!(column.compression(), Compression::ZSTD(_))),
                 "{key}"

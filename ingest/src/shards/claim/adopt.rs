@@ -1,17 +1,19 @@
 //! Adopting operators' decisions: which of them fit what a shard holds, and what they do to it.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use object_store::path::Path;
 use postroad_aggregate::decision::Refused;
 use postroad_schemas::units::{NextOffset, Offset};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::checkpoint::{Adopted, Checkpoint, Phase, StallReason};
 use crate::decisions::{Decision, Found};
 
 /// Why a decision was not adopted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Unfit {
+pub(super) enum Unfit {
     /// It was made about a shard that stood elsewhere.
     #[error("it gives up offsets from {from} on, but the shard was read up to {next}")]
     Elsewhere {
@@ -50,6 +52,16 @@ enum Unfit {
     Refused(#[from] Refused),
 }
 
+/// The decisions that were said not to fit. Every claim looks at them again, and each is said once.
+#[derive(Debug, Clone, Default)]
+pub struct Complaints(Arc<Mutex<BTreeSet<Path>>>);
+
+impl Complaints {
+    pub(super) fn is_news(&self, decision: &Path) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(decision.clone())
+    }
+}
+
 /// Whether any decision lets dead letters count that has not been adopted yet.
 pub(super) fn has_replay(checkpoint: &Checkpoint, decisions: &[Found]) -> bool {
     decisions.iter().any(|found| {
@@ -62,12 +74,17 @@ fn is_adopted(checkpoint: &Checkpoint, found: &Found) -> bool {
 }
 
 /// Adopts every decision about a shard that it has not adopted yet and that fits, in their order.
-/// Those that do not fit are said, and left alone. `rejected` are the offsets of its dead letters, as
+/// Those that do not fit are left alone, and returned. `rejected` are the offsets of its dead letters, as
 /// far as a replay asks for them ([`has_replay`]).
-pub(super) fn adopt(checkpoint: &mut Checkpoint, decisions: &[Found], rejected: &BTreeSet<Offset>) {
+pub(super) fn adopt(
+    checkpoint: &mut Checkpoint,
+    decisions: &[Found],
+    rejected: &BTreeSet<Offset>,
+) -> Vec<(Path, Unfit)> {
+    let mut left = Vec::new();
     for found in decisions {
         if checkpoint.phase == Phase::Closed {
-            return;
+            break;
         }
         if is_adopted(checkpoint, found) {
             continue;
@@ -85,14 +102,10 @@ pub(super) fn adopt(checkpoint: &mut Checkpoint, decisions: &[Found], rejected: 
                     "an operator's decision was adopted"
                 );
             }
-            Err(unfit) => warn!(
-                shard = %checkpoint.id,
-                decision = %found.key,
-                reason = %unfit,
-                "an operator's decision does not fit, and was not adopted"
-            ),
+            Err(unfit) => left.push((found.key.clone(), unfit)),
         }
     }
+    left
 }
 
 fn apply(
@@ -138,7 +151,6 @@ fn apply(
 mod tests {
     use std::sync::Arc;
 
-    use object_store::path::Path;
     use postroad_aggregate::decision::{DecisionId, Replay};
     use postroad_aggregate::event::{CellKey, IdKey};
     use postroad_aggregate::measures::Measures;

@@ -299,7 +299,7 @@ impl ConsumerContext for SourceContext {
 
 /// Passes a line of librdkafka's log on. It repeats itself with every attempt to connect, so what is
 /// not an emergency is for those who look for it; operators learn of changes by events.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(target: "librdkafka", facility, message);

@@ -19,6 +19,7 @@
 mod cluster;
 mod context;
 mod poller;
+mod properties;
 mod queue;
 mod reread;
 mod settings;
@@ -39,6 +40,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 pub use self::cluster::{KafkaCluster, QUERY_TIMEOUT};
+pub(crate) use self::context::log as log_of_librdkafka;
+pub use self::properties::{invalid_properties, is_broker_list, unknown_properties};
 pub use self::reread::{LogReader, RereadError};
 pub use self::settings::{
     KafkaQueries, KafkaSettings, PropertyFault, QueryError, forbidden_properties,

@@ -17,6 +17,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::properties::without_value;
 use super::{SourceError, TopicPartition, context, topic_id};
 use crate::source::TopicId;
 
@@ -150,13 +151,25 @@ impl KafkaSettings {
         BaseConsumer::from_config_and_context(&config, QueryContext).map_err(creation_error)
     }
 
+    /// Tries whether a client can be made that knows no broker: properties may be at odds with each other,
+    /// or name files that cannot be read.
+    ///
+    /// # Errors
+    /// Where it cannot.
+    pub fn try_client(&self) -> Result<(), SourceError> {
+        let nobody = Self { brokers: String::new(), ..self.clone() };
+        nobody.lone_consumer().map(drop)
+    }
+
     /// What every client needs to reach the brokers.
     fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         for (key, value) in &self.properties {
             config.set(key, value);
         }
-        config.set("bootstrap.servers", &self.brokers);
+        if !self.brokers.is_empty() {
+            config.set("bootstrap.servers", &self.brokers);
+        }
         config.set_log_level(RDKafkaLogLevel::Info);
         config
     }
@@ -164,7 +177,9 @@ impl KafkaSettings {
 
 pub(super) fn creation_error(error: KafkaError) -> SourceError {
     match error {
-        KafkaError::ClientConfig(_, reason, key, _) => SourceError::Property { key, reason },
+        KafkaError::ClientConfig(_, reason, key, value) => {
+            SourceError::Property { key, reason: without_value(&reason, &value) }
+        }
         error => SourceError::Create(error),
     }
 }

@@ -280,6 +280,29 @@ fn checkpoints(check: Check<'_>) {
         },
         &[&["checkpoint ", " of parcel.events[1] 2", "volume is ", ", expected "]],
     );
+    // One of the chain is gone, and what comes after it continued it.
+    check(
+        &|store| {
+            let chain = store.chain(&parcels);
+            assert!(chain.len() > 2, "{chain:?}");
+            fs::remove_file(&chain[chain.len() - 2]).unwrap();
+        },
+        &[&["checkpoints parcel.events[1]: chain is broken: nothing stands between "]],
+    );
+    // What the records were judged by is not what it was, so that nothing can be judged again.
+    let unknown = |shard: &str| format!("rules {shard}: object is rules/");
+    let unknown =
+        ["finance.transactions[0]", "finance.transactions[1]", PARCEL_0, PARCEL_1].map(unknown);
+    let why = "its content is not what its name says";
+    let unknown = unknown.each_ref().map(|line| [line.as_str(), why]);
+    check(
+        &|store| {
+            let rules = data_files(&store.root.join("rules")).remove(0);
+            let text = fs::read_to_string(&rules).unwrap();
+            fs::write(&rules, text.replacen(": 72", ": 71", 1)).unwrap();
+        },
+        &unknown.each_ref().map(|words| &words[..]),
+    );
     // The balance of the account is lost with the event.
     check(
         &|store| {
@@ -329,7 +352,32 @@ fn checkpoints(check: Check<'_>) {
     }
 }
 
+const PARCEL_0: &str = "parcel.events[0]";
+const PARCEL_1: &str = "parcel.events[1]";
+
 fn manifests(check: Check<'_>) {
+    // One in the middle: the row of `publishes` that shows it goes unproved.
+    check(
+        &|store| {
+            let manifests = data_files(&store.root.join("publishes"));
+            assert!(manifests.len() > 2, "{manifests:?}");
+            fs::remove_file(&manifests[manifests.len() / 2]).unwrap();
+        },
+        &[&["manifest of publish ", ": object is gone, expected whole"]],
+    );
+    // Days called complete and final that are not.
+    check(
+        &|store| {
+            store.write_manifest(|manifest| {
+                manifest.complete_through = manifest.complete_through.map(|day| day.plus_days(1));
+                manifest.final_through = manifest.final_through.map(|day| day.plus_days(2));
+            });
+        },
+        &[
+            &["manifest: complete_through is \"2", ", expected "],
+            &["manifest: final_through is \"2", ", expected "],
+        ],
+    );
     // Nothing says any more what the tables ought to hold.
     check(
         &|store| fs::remove_dir_all(store.root().join("publishes")).unwrap(),
