@@ -4,7 +4,8 @@ use postroad_aggregate::indicators::headline::COMMENSURATES;
 use postroad_aggregate::indicators::{Comparison, Light, Why};
 use postroad_schemas::units::BusinessDay;
 
-use super::model::{Express, Headline, Prefecture, Province, Report, Spread};
+use super::headline::{Express, Headline, Spread};
+use super::model::{Prefecture, Province, Report};
 use super::rows::Row;
 use super::words::{Language, Phrase, symbol};
 use super::{Origin, Span, figures, league};
@@ -174,14 +175,24 @@ fn headline(province: &Province, language: Language) -> Vec<Cell> {
         headline.lagging.get(versus.as_str()).copied().unwrap_or_default().to_string()
     };
     let laggards = headline.laggards.to_string();
-    let behind = [&*count(Comparison::Local), &*whole, &*laggards];
-    let mut said: Vec<Cell> = vec![language.fill(Phrase::Behind, &behind).into()];
+    let unknown =
+        |versus: Comparison| headline.unknown.get(versus.as_str()).copied().unwrap_or_default();
+    let behind = if unknown(Comparison::Local) == headline.prefectures {
+        language.fill(Phrase::BehindUnknown, &[&whole, &laggards])
+    } else {
+        language.fill(Phrase::Behind, &[&count(Comparison::Local), &whole, &laggards])
+    };
+    let mut said: Vec<Cell> = vec![behind.into()];
     for versus in COMMENSURATES {
         let parts = [language.commensurate(versus), &*count(versus), &*whole];
-        said.push(language.fill(Phrase::Lagging, &parts).into());
+        let lagging = language.fill(Phrase::Lagging, &parts);
+        said.push(match unknown(versus) {
+            0 => lagging.into(),
+            some => language.fill(Phrase::LaggingUnknown, &[&lagging, &some.to_string()]).into(),
+        });
     }
     if let Some(row) = &headline.revenue {
-        let parts = [language.value(row).unwrap_or_default(), language.growth_of(row)];
+        let parts = [language.value(row).unwrap_or_default(), language.growth_told(row)];
         said.push(language.fill(Phrase::Revenue, &[&parts[0], &parts[1]]).into());
     }
     said.extend(headline.industry.iter().map(|row| against_industry(row, language)));
@@ -199,7 +210,8 @@ fn against_industry(row: &Row, language: Language) -> Cell {
     let what = language.indicator(row.scope(), row.measure);
     let Some((own, (benchmark, gap))) = row.own_growth.zip(row.benchmark.zip(row.gap_pp)) else {
         let why = row.why.map_or("", |why| language.why(why));
-        let stands = format!("{} ({why})", language.lit(Light::Unknown));
+        let unknown = language.fill(Phrase::UnknownFor, &[why]);
+        let stands = [symbol(Light::Unknown), " ", &unknown].concat();
         let text = language.fill(Phrase::IndustryUnknown, &[&what, &stands]);
         return Cell { text, light: row.light };
     };
@@ -226,7 +238,8 @@ fn apart(spread: &Spread, province: &Province, language: Language) -> [String; 5
 
 fn express(express: &Express, province: &Province, language: Language) -> String {
     let measure = language.measure(express.parcel.scope(), express.measure);
-    let (own, all) = (language.growth_of(&express.express), language.growth_of(&express.parcel));
+    let told = |row: &Row| language.growth_told(row);
+    let (own, all) = (told(&express.express), told(&express.parcel));
     let said = language.fill(Phrase::Express, &[measure, &own, &all]);
     let Some(spread) = &express.spread else { return said };
     let [apart, rest @ ..] = apart(spread, province, language);
@@ -237,17 +250,16 @@ fn express(express: &Express, province: &Province, language: Language) -> String
 
 /// Where the income comes from.
 fn structure(headline: &Headline, language: Language) -> Vec<String> {
-    let changed = |row: &Row| {
-        let why = || row.why.map_or("–", |why| language.why(why)).to_owned();
-        let change = row.own_growth.map_or_else(why, figures::points);
-        (language.value(row).unwrap_or_default(), change)
-    };
+    let changed = |row: &Row| (language.value(row).unwrap_or_default(), language.growth_told(row));
     let mut said = Vec::new();
     if let Some((value, change)) = headline.fee_mix.as_ref().map(changed) {
         said.push(language.fill(Phrase::FeeMix, &[&value, &change]));
     }
     let parts = headline.structure.iter().map(|row| {
-        let (value, change) = changed(row);
+        let (value, change) = match row.own_growth {
+            Some(_) => changed(row),
+            None => (changed(row).0, language.light(Light::Unknown).to_owned()),
+        };
         language.fill(Phrase::StructurePart, &[language.scope(row.scope()), &value, &change])
     });
     let parts: Vec<String> = parts.collect();

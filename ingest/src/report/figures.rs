@@ -6,7 +6,7 @@ use postroad_schemas::codebook::Line;
 use postroad_schemas::reference::Measure;
 
 use super::rows::Row;
-use super::words::Language;
+use super::words::{Language, Phrase};
 
 /// Decimals that are tried before a gap is shown as it stands.
 const DECIMALS_MAX: usize = 15;
@@ -80,11 +80,19 @@ impl Language {
         match (row.own_growth, row.why) {
             (Some(points), _) if is_percent(row.measure) => match self {
                 Self::En => format!("{} pp", self::points(points)),
-                Self::Zh => format!("{} 百分点", self::points(points)),
+                Self::Zh => format!("{} 个百分点", self::points(points)),
             },
             (Some(growth), _) => self.growth(growth),
             (None, Some(why)) => self.why(why).to_owned(),
             (None, None) => "–".to_owned(),
+        }
+    }
+
+    /// The same within a sentence.
+    pub fn growth_told(self, row: &Row) -> String {
+        match row.own_growth {
+            Some(_) => self.growth_of(row),
+            None => self.fill(Phrase::UnknownFor, &[&self.growth_of(row)]),
         }
     }
 

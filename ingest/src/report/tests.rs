@@ -171,6 +171,7 @@ fn what_is_unknown_has_a_reason_and_no_number() {
     assert_eq!((worst.light, worst.why), (Some(Light::Unknown), Some(Why::BaseNotPositive)));
     assert_eq!((worst.gap_pp, worst.own_growth), (None, None));
     assert!(of(province, 210_500).lagging.is_empty(), "what is unknown does not lag");
+    assert_eq!((province.headline.unknown["local"], province.headline.unknown["plan"]), (10, 14));
     let missing = province.unknown.iter().find(|unknown| {
         (unknown.comparison, unknown.measure) == (Comparison::Industry, Measure::Volume)
     });
@@ -181,6 +182,7 @@ fn what_is_unknown_has_a_reason_and_no_number() {
     let text = table::render(&Document::of(&report, Language::En), false);
     let shown = |word: &str| text.lines().any(|line| line.contains("Benxi") && line.contains(word));
     assert!(shown("? unknown: the base is 0 or below"), "{text}");
+    assert!(text.contains("1 of 14 prefectures lag, 10 unknown"), "{text}");
     assert!(text.contains("industry, parcel volume"), "what is missing is named: {text}");
 }
 

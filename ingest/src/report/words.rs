@@ -42,7 +42,11 @@ phrases! {
     Behind: "{0} of {1} prefectures behind their local economy; {2} of {1} with a lagging indicator",
         "{1} 个地市中，{0} 个与当地经济社会发展水平不相当，{2} 个有落后指标";
     Lagging: "{0}: {1} of {2} prefectures lag", "{0}：{2} 个地市中 {1} 个落后";
-    Revenue: "Total revenue, year to date: {0}, {1} year on year", "本年累计总收入 {0}，同比 {1}";
+    BehindUnknown: "Whether prefectures are behind their local economy is unknown; {1} of {0} with a lagging indicator",
+        "{0} 个地市是否与当地经济社会发展水平相当未知，{1} 个有落后指标";
+    LaggingUnknown: "{0}, {1} unknown", "{0}，{1} 个未知";
+    UnknownFor: "unknown ({0})", "未知（{0}）";
+    Revenue: "Total revenue, year to date: {0}; year on year {1}", "本年累计总收入 {0}，同比{1}";
     Industry: "Against the industry, {0}, year to date: {1} against {2}: {3}", "本年累计{0}同比 {1}，行业 {2}：{3}";
     IndustryUnknown: "Against the industry, {0}: {1}", "{0}与行业相比：{1}";
     Spread: "Growth of total revenue between prefectures: {0} pp apart, from {1} ({2}) to {3} ({4})",
@@ -51,12 +55,12 @@ phrases! {
         "本年累计特快{0}同比 {1}，寄递整体 {2}";
     ExpressSpread: "{0}; between prefectures {1} pp apart, from {2} ({3}) to {4} ({5})",
         "{0}；各地市相差 {1} 个百分点，最高为{2}（{3}），最低为{4}（{5}）";
-    FeeMix: "Fee income: {0} of finance revenue, {1} pp on the year before",
-        "中收占比 {0}，较上年同期变动 {1} 个百分点";
+    FeeMix: "Fee income: {0} of finance revenue; change on the year before: {1}",
+        "中收占比 {0}，较上年同期变动{1}";
     Structure: "Income by line: {0}", "收入结构：{0}";
-    StructurePart: "{0} {1} ({2} pp)", "{0} {1}（{2} 个百分点）";
-    Concentration: "Concentration of revenue over prefectures (Herfindahl–Hirschman index): {0}, {1} pp on the year before",
-        "收入集中度（赫芬达尔指数）{0}，较上年同期变动 {1} 个百分点";
+    StructurePart: "{0} {1} ({2})", "{0} {1}（{2}）";
+    Concentration: "Concentration of revenue over prefectures (Herfindahl–Hirschman index): {0}; change on the year before: {1}",
+        "收入集中度（赫芬达尔指数）{0}，较上年同期变动{1}";
     Figures: "Figures of the province", "全省经营情况";
     League: "League table: total revenue", "总收入排名";
     LaggingIndicators: "Lagging indicators", "落后指标";
@@ -271,7 +275,7 @@ impl Language {
     pub fn why(self, why: Why) -> &'static str {
         match why {
             Why::BaseNotPositive => self.pick("the base is 0 or below", "基数为零或负"),
-            Why::BaseIncomplete => self.pick("the data begin after the base", "数据晚于基期"),
+            Why::BaseIncomplete => self.pick("base before the data", "基期无数据"),
             Why::BenchmarkMissing => self.pick("no benchmark", "无标准"),
             Why::BenchmarkStale => self.pick("the benchmark is stale", "标准过期"),
             Why::Overflow => self.pick("beyond 38 digits", "超出38位"),
