@@ -56,9 +56,8 @@ closed_names! {
 
 impl Span {
     /// The periods that it shows; of the half-years the one that the day is in.
-    fn periods(self, rows: &[&Row]) -> Vec<Period> {
-        let half =
-            if rows.iter().any(|row| row.period == Period::H2) { Period::H2 } else { Period::H1 };
+    fn periods(self, as_of: BusinessDay) -> Vec<Period> {
+        let half = if Period::H2.range(as_of).is_some() { Period::H2 } else { Period::H1 };
         match self {
             Self::Day => vec![Period::Day, Period::Mtd, Period::Ytd],
             Self::Month => vec![Period::Mtd, Period::Qtd, half, Period::Ytd],
@@ -89,6 +88,7 @@ pub async fn report(store: &Store, options: ReportOptions) -> Result<Report, Fai
 fn of(loaded: &Loaded, span: Span) -> Report {
     let Loaded { manifest, as_of, rows, version, origin, reference, first_day } = loaded;
     let is_synthetic = |row: &Row| row.source.as_deref().is_some_and(is_synthetic);
+    let periods = span.periods(*as_of);
     Report {
         as_of: *as_of,
         period: span,
@@ -101,7 +101,8 @@ fn of(loaded: &Loaded, span: Span) -> Report {
         data_from: *first_day,
         base_incomplete: rows.iter().any(lacks_base),
         synthetic: rows.iter().any(is_synthetic),
-        provinces: model::provinces(rows, &reference.codebook, span),
+        provinces: model::provinces(rows, &reference.codebook, &periods),
+        periods,
     }
 }
 

@@ -140,10 +140,11 @@ impl Document {
 
 fn section(report: &Report, province: &Province, language: Language) -> Section {
     let part = |title, block| Part { title: language.say(title), block };
+    let periods = &report.periods;
     let mut parts = vec![
         part(Phrase::Headline, Block::List(headline(province, language))),
-        part(Phrase::Figures, Block::Table(league::figures(province, language))),
-        part(Phrase::League, Block::Table(league::league(province, language))),
+        part(Phrase::Figures, Block::Table(league::figures(province, periods, language))),
+        part(Phrase::League, Block::Table(league::league(province, periods, language))),
         part(
             Phrase::LaggingIndicators,
             league::lagging(province, report.as_of, language)
@@ -153,7 +154,7 @@ fn section(report: &Report, province: &Province, language: Language) -> Section 
     if let Some(table) = league::unknown(province, language) {
         parts.push(part(Phrase::UnknownLights, Block::Table(table)));
     }
-    let service = league::service(province, language);
+    let service = league::service(province, periods, language);
     let none = || sentence(language, Phrase::NoService);
     parts.push(part(Phrase::Service, service.map_or_else(none, Block::Table)));
     let title = match language {

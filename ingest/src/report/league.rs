@@ -16,10 +16,9 @@ use super::words::{Language, Phrase};
 const NOTHING: &str = "–";
 
 /// The province's figures: a row for each business, a value and its growth for each period.
-pub(super) fn figures(province: &Province, language: Language) -> Table {
-    let periods = periods(&province.figures);
+pub(super) fn figures(province: &Province, periods: &[Period], language: Language) -> Table {
     let mut columns = vec![Column::words(language.say(Phrase::Business))];
-    for period in &periods {
+    for period in periods {
         let period = language.period(*period);
         columns.push(Column::numbers(period));
         columns.push(Column::numbers(language.fill(Phrase::Growth, &[period])).joined());
@@ -33,7 +32,7 @@ pub(super) fn figures(province: &Province, language: Language) -> Table {
     let rows = business.into_iter().map(|(scope, measure)| {
         let mut cells: Vec<Cell> =
             vec![language.opening(&language.indicator(scope, measure)).into()];
-        for period in &periods {
+        for period in periods {
             let is_it =
                 |row: &&Row| (row.scope(), row.measure, row.period) == (scope, measure, *period);
             let row = province.figures.iter().find(is_it);
@@ -50,33 +49,20 @@ fn value(row: Option<&Row>, language: Language) -> String {
     row.and_then(|row| language.value(row)).unwrap_or_else(|| NOTHING.to_owned())
 }
 
-/// The periods of some rows, in the order in which they come.
-fn periods<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Vec<Period> {
-    let mut periods = Vec::new();
-    for row in rows {
-        if !periods.contains(&row.period) {
-            periods.push(row.period);
-        }
-    }
-    periods.sort_unstable();
-    periods
-}
-
 /// Every prefecture by rank: revenue and growth for each period, then the four worst gaps.
-pub(super) fn league(province: &Province, language: Language) -> Table {
+pub(super) fn league(province: &Province, periods: &[Period], language: Language) -> Table {
     let figures = || province.prefectures.iter().flat_map(|prefecture| &prefecture.figures);
     let mut columns = vec![
         Column::numbers(language.say(Phrase::Rank)),
         Column::words(language.say(Phrase::Prefecture)),
         Column::numbers(language.say(Phrase::Move)),
     ];
-    let periods = periods(figures());
     // Each column in the unit of its largest figure.
     let unit = |period: Period| {
         let figures = figures().filter(|row| row.period == period).filter_map(|row| row.value);
         (period, Money::of(language, figures.fold(0.0, f64::max)))
     };
-    let periods: Vec<(Period, Money)> = periods.into_iter().map(unit).collect();
+    let periods: Vec<(Period, Money)> = periods.iter().copied().map(unit).collect();
     for (period, money) in &periods {
         let period = language.period(*period);
         let amount = language.fill(Phrase::Amount, &[period, money.name]);
@@ -223,10 +209,12 @@ pub(super) fn whose(province: &Province, unknown: &Unknown, language: Language) 
 }
 
 /// Delivered and on-time rates of every prefecture; `None` where nothing was due.
-pub(super) fn service(province: &Province, language: Language) -> Option<Table> {
-    let service = || province.prefectures.iter().flat_map(|prefecture| &prefecture.service);
-    service().next()?;
-    let periods = periods(service());
+pub(super) fn service(
+    province: &Province,
+    periods: &[Period],
+    language: Language,
+) -> Option<Table> {
+    province.prefectures.iter().flat_map(|prefecture| &prefecture.service).next()?;
     let rates = [Measure::DeliveredRate, Measure::OnTimeRate];
     let rates: Vec<(Measure, Period)> = rates
         .into_iter()

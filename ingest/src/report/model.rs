@@ -27,6 +27,8 @@ pub struct Report {
     pub as_of: BusinessDay,
     /// Daily or monthly.
     pub period: Span,
+    /// What its columns are of.
+    pub periods: Vec<Period>,
     /// `complete`, or `final`.
     pub status: &'static str,
     /// The publish that it was taken from.
@@ -170,7 +172,7 @@ pub(super) fn prefecture_of(row: &Row) -> Option<PrefectureCode> {
 }
 
 /// The provinces that have had any business, in the order of their codes.
-pub(super) fn provinces(rows: &[Row], codebook: &Codebook, span: Span) -> Vec<Province> {
+pub(super) fn provinces(rows: &[Row], codebook: &Codebook, periods: &[Period]) -> Vec<Province> {
     let mut parts: BTreeMap<PrefectureCode, Vec<&Row>> = BTreeMap::new();
     for row in rows {
         let province = match row.unit {
@@ -181,7 +183,7 @@ pub(super) fn provinces(rows: &[Row], codebook: &Codebook, span: Span) -> Vec<Pr
     }
     // Of a place where nothing happened there is no growth, only lights that are unknown.
     parts.retain(|_, rows| rows.iter().any(|row| row.comparison == Comparison::Yoy));
-    parts.into_iter().map(|(code, rows)| province(code, rows, codebook, span)).collect()
+    parts.into_iter().map(|(code, rows)| province(code, rows, codebook, periods)).collect()
 }
 
 /// The province of a prefecture; of one that the codebook no longer has, what the first digits say.
@@ -190,13 +192,17 @@ fn province_code(codebook: &Codebook, code: PrefectureCode) -> PrefectureCode {
     known.or(PrefectureCode::new(code.get() / 10_000 * 10_000)).unwrap_or(code)
 }
 
-fn province(code: PrefectureCode, rows: Vec<&Row>, codebook: &Codebook, span: Span) -> Province {
+fn province(
+    code: PrefectureCode,
+    rows: Vec<&Row>,
+    codebook: &Codebook,
+    periods: &[Period],
+) -> Province {
     let of = Of { unit: Unit::Province(code), rows };
     let named = codebook.prefectures().find(|prefecture| prefecture.province_code == code);
     let name = |get: fn(&postroad_schemas::codebook::Prefecture) -> &str| {
         named.map_or_else(|| code.to_string(), |prefecture| get(prefecture).to_owned())
     };
-    let periods = span.periods(&of.rows);
     let figures = FIGURES.iter().flat_map(|(scope, measure)| {
         let find = |period: &Period| {
             of.find(of.unit, Comparison::Yoy, (*scope, *measure, *period)).cloned()
@@ -205,7 +211,7 @@ fn province(code: PrefectureCode, rows: Vec<&Row>, codebook: &Codebook, span: Sp
     });
     let figures = figures.collect();
     let mut prefectures: Vec<Prefecture> =
-        of.codes().into_iter().map(|code| prefecture(&of, code, codebook, &periods)).collect();
+        of.codes().into_iter().map(|code| prefecture(&of, code, codebook, periods)).collect();
     // Stable: ties stay in the order of the codes.
     prefectures.sort_by_key(|prefecture| prefecture.rank.unwrap_or(i32::MAX));
     Province {

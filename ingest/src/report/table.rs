@@ -133,12 +133,12 @@ fn width(table: &Table, at: usize) -> usize {
     cells.chain([table.columns[at].title.width()]).max().unwrap_or_default()
 }
 
-/// Which columns stand side by side. A last one that can go on below needs no room for all of it.
+/// Which columns stand side by side. A last one of words can go on below, and needs no room for all of it.
 fn cuts(table: &Table, widths: &[usize]) -> Vec<Vec<usize>> {
     let keys: Vec<usize> = (0..table.keys.min(widths.len())).collect();
     let needed = |at: &usize| {
-        let is_last = at + 1 == widths.len();
-        BETWEEN + if is_last { widths[*at].min(LAST_MIN) } else { widths[*at] }
+        let goes_on = at + 1 == widths.len() && !table.columns[*at].is_number;
+        BETWEEN + if goes_on { widths[*at].min(LAST_MIN) } else { widths[*at] }
     };
     let fits = |columns: &[usize], next: &[usize]| {
         columns.iter().chain(next).map(needed).sum::<usize>() <= WIDTH + BETWEEN

@@ -52,7 +52,7 @@ phrases! {
     Spread: "Growth of total revenue between prefectures: {0} pp apart, from {1} ({2}) to {3} ({4})",
         "各地市总收入同比相差 {0} 个百分点：最高为{1}（{2}），最低为{3}（{4}）";
     Express: "Premium express {0}, year to date: {1} against {2} of all parcels",
-        "本年累计特快{0}同比 {1}，寄递整体 {2}";
+        "本年累计特快{0}同比{1}，寄递整体{2}";
     ExpressSpread: "{0}; between prefectures {1} pp apart, from {2} ({3}) to {4} ({5})",
         "{0}；各地市相差 {1} 个百分点，最高为{2}（{3}），最低为{4}（{5}）";
     FeeMix: "Fee income: {0} of finance revenue; change on the year before: {1}",
