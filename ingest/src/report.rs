@@ -3,7 +3,7 @@
 //!
 //! Nothing is decided here. What lags was decided exactly when the indicators were evaluated, and a
 //! report reads that from the table `indicators`, or evaluates the day in the same way where the table
-//! does not have it. In the order of a report's way: [`load`] takes rows from the store, [`model`] and
+//! does not have it. In the order of a report's way: `load` takes rows from the store, [`model`] and
 //! [`headline`] put them in the order in which they are told, [`document`] puts that into [`words`] and
 //! [`figures`], and [`table`], [`markdown`] and [`html`] write it down. The JSON is the model itself.
 
