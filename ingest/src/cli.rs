@@ -4,8 +4,10 @@ mod backfill;
 mod dead_letters;
 mod decide;
 mod inspect;
+mod report;
 mod verify;
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -71,6 +73,7 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
+    Report(report::ReportArgs),
 }
 
 /// How data looks on standard output.
@@ -249,6 +252,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::DeadLetters(args) => dead_letters::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
+        Command::Report(args) => report::run(args).await,
     }
 }
 
@@ -293,6 +297,12 @@ async fn open_store(text: &str) -> Result<Store, Failure> {
         let message = format!("--store {location}: there is no store; check the path");
         Failure::new(Exit::NoInput, message)
     })
+}
+
+/// Whether output is coloured: on a terminal, unless `NO_COLOR` asks for none.
+fn wants_colour() -> bool {
+    let refuses = |(name, value): (OsString, OsString)| name == "NO_COLOR" && !value.is_empty();
+    std::io::stdout().is_terminal() && !std::env::vars_os().any(refuses)
 }
 
 /// A date that was typed.
@@ -375,7 +385,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 fn start_logging(cli: &Cli) {
     let default = match cli.command {
         Command::Demo(_) if std::io::stdout().is_terminal() => "off",
-        Command::Demo(_) | Command::Verify(_) | Command::Inspect(_) => "warn",
+        Command::Demo(_) | Command::Verify(_) | Command::Inspect(_) | Command::Report(_) => "warn",
         _ => "info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

@@ -32,6 +32,7 @@ pub mod dead_letters;
 pub mod decide;
 pub mod demo;
 pub mod inspect;
+pub mod report;
 pub mod simulate;
 pub mod verify;
 

@@ -12,6 +12,7 @@ mod indicators;
 mod instances;
 mod privacy;
 mod replays;
+mod reports;
 mod restatements;
 mod stores;
 mod verify;

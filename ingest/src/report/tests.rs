@@ -1,0 +1,324 @@
+//! On a small province that is evaluated in memory.
+
+use std::collections::BTreeMap;
+
+use postroad_aggregate::event::CellKey;
+use postroad_aggregate::indicators::book::Scope;
+use postroad_aggregate::indicators::period::Period;
+use postroad_aggregate::indicators::{Comparison, Light, Settings, Why};
+use postroad_aggregate::measures::Measures;
+use postroad_aggregate::merge::Rollup;
+use postroad_schemas::codebook::{PrefectureCode, Product};
+use postroad_schemas::reference::{Level, Measure};
+use postroad_schemas::units::{BusinessDay, Fen};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::document::{Block, Cell, Column, Document, Part, Section, Table};
+use super::model::{Prefecture, Province, Report};
+use super::words::{Language, Phrase};
+use super::{Origin, Span, figures, html, markdown, model, rows, table};
+use crate::publish::indicators::Evaluation;
+use crate::publish::rows::indicators;
+use crate::reference::ReferenceSet;
+
+/// Growth of 8.4999 %, twice 10 %, 12 %; and something where there was nothing.
+const REVENUE: [(u32, i64, i64); 5] = [
+    (210_100, 1_000_000, 1_084_999),
+    (210_200, 1_000_000, 1_100_000),
+    (210_300, 2_000_000, 2_200_000),
+    (210_400, 1_000_000, 1_120_000),
+    (210_500, 0, 50_000),
+];
+
+fn as_of() -> BusinessDay {
+    BusinessDay::from_civil(2021, 6, 30).expect("a date")
+}
+
+fn reference() -> ReferenceSet {
+    let mut text =
+        "versus,level,code,line,measure,period_start,period_end,growth_pct,source\n".to_owned();
+    for (code, _, _) in REVENUE {
+        let row = format!("local,prefecture,{code},,revenue,2021-01-01,2021-06-30,8.5,synthetic\n");
+        text.push_str(&row);
+    }
+    let files = BTreeMap::from([("benchmarks.csv".to_owned(), text)]);
+    ReferenceSet::from_files(files).expect("a valid set")
+}
+
+/// The way of every report: evaluated, put into a batch, read from it.
+fn report(span: Span) -> Report {
+    let mut rollup = Rollup::default();
+    for (code, before, now) in REVENUE {
+        for (day, yuan) in [(as_of().year_before(), before), (as_of(), now)] {
+            let prefecture = PrefectureCode::new(code).expect("a code");
+            let key = CellKey { day, prefecture, product: Product::Express };
+            let revenue = Fen::new(i128::from(yuan) * 100);
+            let service =
+                Measures { due: 200, delivered: 190, on_time: 151, ..Measures::default() };
+            rollup.add([(&key, &Measures { revenue, volume: yuan / 10, ..service })]);
+        }
+    }
+    let reference = reference();
+    let evaluation = Evaluation::of(as_of(), &rollup, &reference, Settings::default());
+    let batch = indicators(as_of(), &evaluation.rows, &reference.version);
+    let (rows, version) = rows::read(&batch, as_of()).expect("they are of this program");
+    assert_eq!(rows.len(), evaluation.rows.len());
+    assert_eq!(version, reference.version);
+    let other_day = rows::read(&batch, as_of().plus_days(1)).expect("they are of this program");
+    assert_eq!(other_day.0, []);
+    Report {
+        as_of: as_of(),
+        period: span,
+        periods: span.periods(as_of()),
+        status: "complete",
+        publish: 7,
+        origin: Origin::Published,
+        reference_version: version,
+        behind: false,
+        data_from: as_of().year_before(),
+        base_incomplete: false,
+        synthetic: true,
+        provinces: model::provinces(&rows, &reference.codebook, &span.periods(as_of())),
+    }
+}
+
+fn province() -> Province {
+    let [province] = <[Province; 1]>::try_from(report(Span::Day).provinces).expect("one province");
+    province
+}
+
+fn of(province: &Province, code: u32) -> &Prefecture {
+    let mut prefectures = province.prefectures.iter();
+    prefectures.find(|prefecture| prefecture.code.get() == code).expect("it is there")
+}
+
+/// Every form in both languages.
+fn forms(report: &Report) -> Vec<String> {
+    let documents = Language::ALL.iter().map(|language| Document::of(report, *language));
+    let forms = documents.flat_map(|document| {
+        [table::render(&document, false), markdown::render(&document), html::render(&document)]
+    });
+    forms.collect()
+}
+
+#[test]
+fn the_league_is_in_the_order_of_its_ranks() {
+    let province = province();
+    assert_eq!(province.code.get(), 210_000);
+    let league: Vec<_> =
+        province.prefectures.iter().map(|of| (of.code.get(), of.rank)).take(7).collect();
+    let expected = [
+        (210_400, Some(1)),
+        (210_200, Some(2)),
+        (210_300, Some(2)),
+        (210_100, Some(4)),
+        (210_500, None),
+        (210_600, None),
+        (210_700, None),
+    ];
+    assert_eq!(league, expected, "ties and those without a rank by code");
+    assert_eq!(province.headline.prefectures, 14);
+    let spread = province.headline.spread.expect("four are known");
+    assert_eq!((spread.highest_code.get(), spread.lowest_code.get()), (210_400, 210_100));
+    assert_eq!((spread.highest, spread.lowest), (12.0, 8.4999));
+}
+
+#[test]
+fn a_month_shows_the_half_year_that_it_is_in() {
+    let half = |month| {
+        let day = BusinessDay::from_civil(2021, month, 15).expect("a date");
+        Span::Month.periods(day)[2]
+    };
+    assert_eq!([1, 6, 7, 12].map(half), [Period::H1, Period::H1, Period::H2, Period::H2]);
+}
+
+#[test]
+fn a_gap_that_would_round_to_nothing_is_shown() {
+    let province = province();
+    let lagging = &of(&province, 210_100).lagging;
+    // In total and in parcels, which are all there is.
+    let held: Vec<_> = lagging.iter().map(|row| (row.comparison, row.light)).collect();
+    assert_eq!(held, [(Comparison::Local, Some(Light::Yellow)); 2]);
+    assert_eq!((province.headline.laggards, province.headline.lagging["local"]), (1, 1));
+    for form in forms(&report(Span::Month)) {
+        assert!(form.contains("-0.0001"), "{form}");
+        assert!(!form.contains("yellow 0.0") && !form.contains("黄 0.0"), "{form}");
+    }
+}
+
+#[track_caller]
+fn check_gap(gap: f64, light: Light, expected: &str) {
+    assert_eq!(figures::gap(gap, Some(light)), expected);
+}
+
+#[test]
+fn gaps_have_as_many_digits_as_they_need() {
+    check_gap(-0.0001, Light::Yellow, "-0.0001");
+    check_gap(-0.04, Light::Yellow, "-0.04");
+    check_gap(-0.05, Light::Yellow, "-0.1");
+    check_gap(-3.5, Light::Red, "-3.5");
+    check_gap(-1e-12, Light::Yellow, "-0.000000000001");
+    check_gap(-1e-20, Light::Yellow, "-1e-20");
+    check_gap(0.0, Light::Green, "0.0");
+    check_gap(0.04, Light::Green, "0.0");
+    check_gap(2.04, Light::Green, "+2.0");
+    assert_eq!(figures::points(-0.04), "0.0", "a change that is none has no sign");
+}
+
+#[test]
+fn figures_are_in_the_units_of_the_language() {
+    assert_eq!(Language::En.money(1_234_567.4), "1,234,567 yuan");
+    assert_eq!(Language::En.money(-12_345_678.0), "-12.35 million yuan");
+    assert_eq!(Language::Zh.money(1_234_567.0), "123.46 万元");
+    assert_eq!(Language::Zh.money(484_210_000_000.0), "4,842.10 亿元");
+    assert_eq!(Language::Zh.growth(45.8), "+45.8%");
+    assert_eq!(Language::En.growth(-13.14), "-13.1 %");
+}
+
+#[test]
+fn what_is_unknown_has_a_reason_and_no_number() {
+    let report = report(Span::Day);
+    let province = &report.provinces[0];
+    let worst = &of(province, 210_500).worst["local"];
+    assert_eq!((worst.light, worst.why), (Some(Light::Unknown), Some(Why::BaseNotPositive)));
+    assert_eq!((worst.gap_pp, worst.own_growth), (None, None));
+    assert!(of(province, 210_500).lagging.is_empty(), "what is unknown does not lag");
+    assert_eq!((province.headline.unknown["local"], province.headline.unknown["plan"]), (10, 14));
+    let missing = province.unknown.iter().find(|unknown| {
+        (unknown.comparison, unknown.measure) == (Comparison::Industry, Measure::Volume)
+    });
+    let missing = missing.expect("nobody has published it");
+    assert_eq!(missing.why, Some(Why::BenchmarkMissing));
+    assert_eq!(missing.prefecture_codes.len() + usize::from(missing.province), 5);
+
+    let text = table::render(&Document::of(&report, Language::En), false);
+    let shown = |word: &str| text.lines().any(|line| line.contains("Benxi") && line.contains(word));
+    assert!(shown("? unknown: the base is 0 or below"), "{text}");
+    assert!(text.contains("1 of 14 prefectures lag, 10 unknown"), "{text}");
+    assert!(text.contains("industry, parcel volume"), "what is missing is named: {text}");
+}
+
+#[test]
+fn service_is_told_of_every_prefecture() {
+    let report = report(Span::Day);
+    let rates: Vec<_> = of(&report.provinces[0], 210_100)
+        .service
+        .iter()
+        .map(|row| (row.measure, row.period, row.value))
+        .collect();
+    let of_day = |measure, rate| (measure, Period::Day, Some(rate));
+    assert!(rates.contains(&of_day(Measure::DeliveredRate, 95.0)), "{rates:?}");
+    assert!(rates.contains(&of_day(Measure::OnTimeRate, 75.5)), "{rates:?}");
+    let text = markdown::render(&Document::of(&report, Language::En));
+    let line = "| Shenyang | 95.0 % | 95.0 % | 95.0 % | 75.5 % | 75.5 % | 75.5 % |";
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains("| Huludao | – |"), "nothing was due there: {text}");
+}
+
+#[test]
+fn a_table_fits_a_terminal_in_both_languages() {
+    for span in Span::ALL {
+        let report = report(*span);
+        for language in Language::ALL {
+            let text = table::render(&Document::of(&report, *language), false);
+            let widest = text.lines().max_by_key(|line| line.width()).unwrap_or_default();
+            assert!(widest.width() <= table::WIDTH, "{} columns: {widest}", widest.width());
+            assert!(!text.contains('\x1b'), "no colour unless it is wanted");
+        }
+        let coloured = table::render(&Document::of(&report, Language::En), true);
+        assert!(coloured.contains("\x1b[33m! yellow -0.0001 total\x1b[0m"), "{coloured}");
+    }
+}
+
+/// A document whose every text means something to whoever writes it down.
+fn hostile() -> Document {
+    let text = "a|b <script>alert('&\"')</script> *c* `d`";
+    let cell = Cell::from(text);
+    let block = Block::Table(Table {
+        columns: vec![Column::words(text), Column::numbers(text)],
+        keys: 1,
+        rows: vec![vec![cell.clone(), cell.clone()]],
+    });
+    let list = Part { title: "list", block: Block::List(vec![cell]) };
+    let parts = vec![list, Part { title: "table", block }];
+    Document {
+        language: Language::En,
+        title: text.to_owned(),
+        sections: vec![Section { title: text.to_owned(), parts }],
+        notes_title: "notes",
+        notes: vec![text.to_owned()],
+    }
+}
+
+#[test]
+fn a_text_is_only_a_text() {
+    let page = html::render(&hostile());
+    assert!(!page.contains("<script"), "{page}");
+    assert!(page.contains("&lt;script&gt;alert(&#39;&amp;&quot;&#39;)&lt;/script&gt;"), "{page}");
+    let text = markdown::render(&hostile());
+    let marks = |mark: &str| text.matches(mark).count();
+    assert_eq!(marks("<script"), marks("\\<script\\>"), "{text}");
+    assert!(text.contains("| a\\|b "), "{text}");
+}
+
+#[test]
+fn a_page_needs_nothing_else() {
+    for page in forms(&report(Span::Day)).iter().filter(|form| form.starts_with("<!doctype")) {
+        for word in ["<script", "http:", "https:", "url(", "@import", " src=", "<link"] {
+            assert!(!page.contains(word), "{word}");
+        }
+        let opened = page.matches("<section").count();
+        assert_eq!(opened, page.matches("</section>").count());
+        assert_eq!(page.matches("<td").count(), page.matches("</td>").count());
+    }
+}
+
+/// The places of a phrase, in the order of their numbers.
+fn places(text: &str) -> Vec<&str> {
+    let mut places: Vec<&str> =
+        text.split('{').skip(1).filter_map(|after| after.split('}').next()).collect();
+    places.sort_unstable();
+    places.dedup();
+    places
+}
+
+#[track_caller]
+fn check_pair(en: &str, zh: &str) {
+    let is_wide = |character: char| character.width() == Some(2);
+    assert!(!en.is_empty() && !en.chars().any(is_wide), "`{en}` is no English");
+    assert!(zh.chars().any(is_wide), "`{zh}` is no Chinese");
+    assert_eq!(places(en), places(zh), "`{en}` and `{zh}`");
+}
+
+#[test]
+fn both_languages_have_every_word() {
+    let (en, zh) = (Language::En, Language::Zh);
+    for phrase in Phrase::ALL {
+        check_pair(en.say(*phrase), zh.say(*phrase));
+    }
+    for scope in Scope::all() {
+        check_pair(en.scope(scope), zh.scope(scope));
+        for measure in Measure::ALL {
+            check_pair(&en.indicator(scope, *measure), &zh.indicator(scope, *measure));
+            check_pair(&en.brief(scope, *measure), &zh.brief(scope, *measure));
+        }
+    }
+    for period in Period::ALL {
+        check_pair(en.period(*period), zh.period(*period));
+    }
+    for comparison in Comparison::ALL {
+        check_pair(en.comparison(*comparison), zh.comparison(*comparison));
+        check_pair(en.commensurate(*comparison), zh.commensurate(*comparison));
+    }
+    for light in Light::ALL {
+        check_pair(en.light(*light), zh.light(*light));
+    }
+    for why in Why::ALL {
+        check_pair(en.why(*why), zh.why(*why));
+    }
+    for level in Level::ALL {
+        check_pair(en.level(*level), zh.level(*level));
+    }
+    let filled = en.fill(Phrase::GapOf, &["{1}", "-3.5"]);
+    assert_eq!(filled, "{1}, gap -3.5 pp", "what is filled in is not looked at again");
+}
