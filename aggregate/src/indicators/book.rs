@@ -1,10 +1,12 @@
 //! Sums: what each prefecture and product came to in each range of days that anything asks for.
 //!
-//! The daily table is read once. A day is added to every range that contains it, in its prefecture and
-//! product; lines, totals and provinces are added up from these once all is read.
+//! The daily table is read once. The first and last days of all ranges cut time into stretches, and a day is
+//! added to the one that it is in, in its prefecture and product; lines, totals and provinces are added up
+//! from these once all is read. Then the sums of stretches become running totals, and the sum over a
+//! range is the difference of two.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Sub};
 
 use postroad_schemas::codebook::{Line, PrefectureCode, Product};
 use postroad_schemas::units::BusinessDay;
@@ -102,6 +104,21 @@ impl AddAssign for Figures {
     }
 }
 
+impl Sub for Figures {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            volume: self.volume - other.volume,
+            revenue: self.revenue - other.revenue,
+            balance: self.balance - other.balance,
+            due: self.due - other.due,
+            delivered: self.delivered - other.delivered,
+            on_time: self.on_time - other.on_time,
+        }
+    }
+}
+
 /// The number of scopes.
 const SCOPES: usize = 1 + Line::ALL.len() + Product::ALL.len();
 
@@ -113,11 +130,12 @@ pub struct Book {
     known_from: Option<BusinessDay>,
     /// The prefectures of each province.
     members: BTreeMap<PrefectureCode, Vec<PrefectureCode>>,
-    ranges: Vec<Range>,
+    /// Where stretches begin, ascending; where the last one ends comes last.
+    bounds: Vec<BusinessDay>,
     /// The position of each unit, provinces first, in the order of the codes.
     units: BTreeMap<Unit, usize>,
-    /// For each unit, scope and range one sum.
-    sums: Vec<Figures>,
+    /// For each unit, scope and bound what came before that bound, from the first bound on.
+    totals: Vec<Figures>,
     /// For each unit and scope, whether anything was added: most of a small branch's have nothing.
     active: Vec<bool>,
 }
@@ -156,12 +174,13 @@ impl Book {
         book.known_from = own_from.into_iter().chain(baselines_from).min();
         book.add_up_lines();
         book.add_up_provinces(input);
+        book.run_on();
         book
     }
 
     /// A book with a place for everything that may be asked, and nothing in it.
     fn empty(input: &Input<'_>) -> Self {
-        let mut ranges = BTreeSet::new();
+        let mut ranges: BTreeSet<Range> = BTreeSet::new();
         for period in Period::ALL {
             let Some(own) = period.range(input.as_of) else { continue };
             let before = period.year_before(own);
@@ -182,38 +201,35 @@ impl Book {
         }
         let units: BTreeSet<Unit> = input.provinces.iter().flat_map(of_province).collect();
         let units: BTreeMap<Unit, usize> = units.into_iter().zip(0..).collect();
-        let ranges: Vec<Range> = ranges.into_iter().collect();
+        let ends = ranges.iter().flat_map(|range| [range.first, range.last.plus_days(1)]);
+        let bounds: BTreeSet<BusinessDay> = ends.collect();
+        let bounds: Vec<BusinessDay> = bounds.into_iter().collect();
         let active = vec![false; units.len() * SCOPES];
-        let sums = vec![Figures::default(); units.len() * SCOPES * ranges.len()];
-        Self { as_of: input.as_of, known_from: None, members, ranges, units, sums, active }
+        let totals = vec![Figures::default(); units.len() * SCOPES * bounds.len()];
+        Self { as_of: input.as_of, known_from: None, members, bounds, units, totals, active }
     }
 
     fn add(&mut self, page: &mut Page, key: CellKey, figures: Figures) {
         if page.day != Some(key.day) {
-            let holding =
-                self.ranges.iter().enumerate().filter(|(_, range)| range.contains(key.day));
-            page.holding = holding.map(|(index, _)| index).collect();
+            // The stretch of a day is known by the bound that ends it.
+            let end = self.bounds.partition_point(|bound| *bound <= key.day);
+            page.end = Some(end).filter(|end| (1..self.bounds.len()).contains(end));
             page.day = Some(key.day);
         }
         if page.prefecture != Some(key.prefecture) {
             page.unit = self.units.get(&Unit::Prefecture(key.prefecture)).copied();
             page.prefecture = Some(key.prefecture);
         }
-        let Some(unit) = page.unit else { return };
-        if page.holding.is_empty() {
-            return;
-        }
+        let Some((unit, end)) = page.unit.zip(page.end) else { return };
         let scope = Scope::Product(key.product);
         self.active[unit * SCOPES + scope.index()] = true;
         let first = self.place(unit, scope);
-        for range in &page.holding {
-            self.sums[first + range] += figures;
-        }
+        self.totals[first + end] += figures;
     }
 
-    /// The place of a unit's and a scope's first range.
+    /// The place of a unit's and a scope's first bound.
     fn place(&self, unit: usize, scope: Scope) -> usize {
-        (unit * SCOPES + scope.index()) * self.ranges.len()
+        (unit * SCOPES + scope.index()) * self.bounds.len()
     }
 
     fn add_up_lines(&mut self) {
@@ -226,9 +242,9 @@ impl Book {
                 for scope in [Scope::Line(product.line()), Scope::Total] {
                     self.active[unit * SCOPES + scope.index()] = true;
                     let to = self.place(unit, scope);
-                    for range in 0..self.ranges.len() {
-                        let figures = self.sums[from + range];
-                        self.sums[to + range] += figures;
+                    for bound in 0..self.bounds.len() {
+                        let figures = self.totals[from + bound];
+                        self.totals[to + bound] += figures;
                     }
                 }
             }
@@ -244,11 +260,22 @@ impl Book {
                     continue;
                 }
                 self.active[to + scope] = true;
-                let ranges = self.ranges.len();
-                for range in 0..ranges {
-                    let figures = self.sums[(from + scope) * ranges + range];
-                    self.sums[(to + scope) * ranges + range] += figures;
+                let bounds = self.bounds.len();
+                for bound in 0..bounds {
+                    let figures = self.totals[(from + scope) * bounds + bound];
+                    self.totals[(to + scope) * bounds + bound] += figures;
                 }
+            }
+        }
+    }
+
+    /// Makes running totals of the sums of stretches.
+    fn run_on(&mut self) {
+        for totals in self.totals.chunks_mut(self.bounds.len().max(1)) {
+            let mut total = Figures::default();
+            for stretch in totals {
+                total += *stretch;
+                *stretch = total;
             }
         }
     }
@@ -283,8 +310,11 @@ impl Book {
     /// # Panics
     /// For a unit that no province has, and a range that nothing asked for when the book was made.
     pub fn sum(&self, unit: Unit, scope: Scope, range: Range) -> Figures {
-        let range = self.ranges.binary_search(&range).expect("a range that was asked for");
-        self.sums[self.place(self.units[&unit], scope) + range]
+        let bound =
+            |day| self.bounds.binary_search(&day).expect("the end of a range that was asked for");
+        let first = self.place(self.units[&unit], scope);
+        self.totals[first + bound(range.last.plus_days(1))]
+            - self.totals[first + bound(range.first)]
     }
 }
 
@@ -292,8 +322,8 @@ impl Book {
 #[derive(Debug, Default)]
 struct Page {
     day: Option<BusinessDay>,
-    /// The ranges that contain the day.
-    holding: Vec<usize>,
+    /// The bound that ends the day's stretch; `None` outside all.
+    end: Option<usize>,
     prefecture: Option<PrefectureCode>,
     unit: Option<usize>,
 }

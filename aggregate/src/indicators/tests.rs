@@ -385,6 +385,50 @@ fn the_province_grows_as_its_sum_does_and_three_of_four_lag() {
     assert_eq!(spread(locals), Some(percent("13")));
 }
 
+/// Sums are differences of running totals; here each is added up again, day by day.
+#[test]
+fn every_sum_is_that_of_its_days() {
+    let mut case = Case::default();
+    let last = day("2024-03-15");
+    for (index, number) in (0..900_usize).zip(0..) {
+        let on = last.plus_days(-(number * 37 % 1_100)).to_string();
+        let prefecture = [210_100, 210_200][index % 2];
+        let product = Product::ALL[index % Product::ALL.len()];
+        case.add(&on, prefecture, product, i64::from(number % 7 + 1), 1);
+    }
+    case.benchmark("local,prefecture,210100,,revenue,2023-11-05,2024-01-20,8.1");
+    let rows = case.evaluate("2024-03-15");
+    let in_scope = |scope, product: Product| match scope {
+        Scope::Total => true,
+        Scope::Line(line) => product.line() == line,
+        Scope::Product(one) => product == one,
+    };
+    let naive = |unit, scope, days: period::Range| -> i128 {
+        let cells = case.cells.iter().filter(|(cell, _)| {
+            days.contains(cell.day)
+                && in_scope(scope, cell.product)
+                && (unit == Unit::Province(code(PROVINCE))
+                    || unit == Unit::Prefecture(cell.prefecture))
+        });
+        cells.map(|(_, measures)| i128::from(measures.volume)).sum()
+    };
+    let mut checked = 0;
+    for row in rows.iter().filter(|row| row.measure == Measure::Volume) {
+        let base = match row.comparison {
+            Comparison::Yoy => row.period.year_before(row.days),
+            Comparison::Pop => row.period.preceding(row.days).expect("it has one"),
+            Comparison::Festival => row.period.festival_before(row.days).expect("it has one"),
+            _ => continue,
+        };
+        assert_eq!(row.value, Some(naive(row.unit, row.scope, row.days).into()), "{row:?}");
+        if let Some(found) = row.base {
+            assert_eq!(found, naive(row.unit, row.scope, base).into(), "{row:?}");
+        }
+        checked += 1;
+    }
+    assert!(checked > 300, "{checked}");
+}
+
 #[test]
 fn equal_figures_share_a_place() {
     let mut case = Case::default();
