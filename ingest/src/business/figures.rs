@@ -56,11 +56,14 @@ fn count(number: i64) -> f64 {
     number as f64
 }
 
+/// A prefecture and a product.
+type Cell = (PrefectureCode, Product);
 /// Sums of the figures of each cell.
-type Sums = BTreeMap<(PrefectureCode, Product), Figures>;
+type Sums = BTreeMap<Cell, Figures>;
 
-/// Adds the gauges of every cell that has had anything in this year, or in the same elapsed year before.
-/// What it has nothing of in a period is 0 there. A baseline that begins before the data do is absent.
+/// Adds the gauges. Volume and revenue are of the cells that have anything in the period; what is watched
+/// by alerts besides is of every cell of this year or of the same elapsed year before, and 0 where it has
+/// nothing: a silence has to be seen. A baseline that begins before the data do is absent.
 pub(super) fn add(
     gauges: &Gauges,
     snapshot: &Snapshot,
@@ -78,13 +81,13 @@ pub(super) fn add(
         let each = |name: &str, help: String, sums: &Sums, get: fn(&Figures) -> f64| {
             let name = format!("postroad_{period}_{name}");
             let gauge = gauges.labelled(&name, &help, &["prefecture", "line", "product"])?;
-            for (prefecture, product) in cells.keys() {
-                let figures = sums.get(&(*prefecture, *product)).copied().unwrap_or_default();
+            for ((prefecture, product), figures) in sums {
                 let labels = [&*prefecture.to_string(), product.line().as_str(), product.as_str()];
-                gauge.with_label_values(&labels).set(get(&figures));
+                gauge.with_label_values(&labels).set(get(figures));
             }
             Ok::<_, prometheus::Error>(())
         };
+        let watched = with_zeros(&cells, &now);
         each("volume", format!("Accepted volume {since}."), &now, |f| count(f.volume))?;
         each("revenue_yuan", format!("Revenue {since}."), &now, Figures::revenue_yuan)?;
         if known_from.is_some_and(|from| from <= before.first) {
@@ -97,36 +100,32 @@ pub(super) fn add(
         }
         if period == Period::Day {
             let of = "of the as-of day so far";
-            each("events", format!("Applied events {of}."), &now, |f| count(f.events))?;
-            each("reversals", format!("Reversals and refunds {of}."), &now, |f| {
+            each("events", format!("Applied events {of}."), &watched, |f| count(f.events))?;
+            each("reversals", format!("Reversals and refunds {of}."), &watched, |f| {
                 count(f.reversals)
             })?;
         }
         // A late event is of a day that is over, and today's sum would not have it.
         if period == Period::Ytd {
-            each("events", format!("Applied events {since}."), &now, |f| count(f.events))?;
-            each("late_events", format!("Late events {since}."), &now, |f| count(f.late_events))?;
+            each("events", format!("Applied events {since}."), &watched, |f| count(f.events))?;
+            each("late_events", format!("Late events {since}."), &watched, |f| {
+                count(f.late_events)
+            })?;
         }
         if matches!(period, Period::Mtd | Period::Ytd) {
-            balances(gauges, period, &cells, &now)?;
+            let finance = |(cell, _): &(&Cell, &Figures)| cell.1.line() == Line::Finance;
+            let balances = watched.iter().filter(finance).map(|(cell, sum)| (*cell, *sum));
+            let help = format!("Net movement of balances {since}.");
+            each("balance_yuan", help, &balances.collect(), |f| yuan(f.balance))?;
         }
     }
     Ok(())
 }
 
-fn balances(gauges: &Gauges, period: Period, cells: &Sums, now: &Sums) -> prometheus::Result<()> {
-    let name = format!("postroad_{period}_balance_yuan");
-    let help = format!(
-        "Net movement of balances from the period's first day to the as-of day ({period})."
-    );
-    let gauge = gauges.labelled(&name, &help, &["prefecture", "line", "product"])?;
-    let finance = cells.keys().filter(|(_, product)| product.line() == Line::Finance);
-    for (prefecture, product) in finance {
-        let figures = now.get(&(*prefecture, *product)).copied().unwrap_or_default();
-        let labels = [&*prefecture.to_string(), product.line().as_str(), product.as_str()];
-        gauge.with_label_values(&labels).set(yuan(figures.balance));
-    }
-    Ok(())
+/// The sums of all cells, of those that have nothing, too.
+fn with_zeros(cells: &Sums, sums: &Sums) -> Sums {
+    let zeros = cells.keys().map(|cell| (*cell, Figures::default()));
+    zeros.chain(sums.iter().map(|(cell, figures)| (*cell, *figures))).collect()
 }
 
 /// Sums over a range, the baselines of days before the log included.

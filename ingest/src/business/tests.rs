@@ -119,11 +119,20 @@ fn a_period_runs_from_its_first_day_to_the_as_of_day() {
 }
 
 #[test]
-fn a_cell_without_anything_in_a_period_is_zero_there_and_absent_without_anything_in_two_years() {
-    check("2021-02-01", &["2021-01-01"], [Some(0), Some(0), Some(1), Some(1)]);
-    check("2021-02-01", &["2020-01-01"], [Some(0); 4]);
+fn a_series_without_anything_in_its_period_is_absent() {
+    check("2021-02-01", &["2021-01-01"], [None, None, Some(1), Some(1)]);
     check("2021-01-01", &["2020-12-31"], [None; 4]);
-    check("2024-03-01", &["2024-02-29"], [Some(0), Some(0), Some(1), Some(1)]);
+    check("2024-03-01", &["2024-02-29"], [None, None, Some(1), Some(1)]);
+}
+
+/// Nobody sees that nothing comes any more if the series is gone.
+#[test]
+fn what_alerts_watch_is_zero_where_nothing_came() {
+    let noon = date("2021-02-01").start() + Span::hours(12);
+    let text = scrape(&snapshot(rollup(&["2021-01-01"]), &[Some(noon)], noon + Span::hours(1)));
+    for (name, expect) in [("day_events", 0.0), ("day_reversals", 0.0), ("ytd_late_events", 0.0)] {
+        assert_eq!(value(&text, &format!("postroad_{name}"), &[]), Some(expect), "{name}");
+    }
 }
 
 /// Of these days, the baselines on `as_of`: of the day, month, quarter and year.
@@ -143,7 +152,7 @@ fn check_baselines(as_of: &str, days: &[&str], volumes: [Option<i32>; 4]) {
 fn a_baseline_is_of_the_same_elapsed_days_a_year_before_or_absent() {
     let days = ["2020-01-01", "2020-04-01", "2020-06-01", "2020-06-30", "2020-07-01", "2021-06-30"];
     check_baselines("2021-06-30", &days, [Some(1), Some(2), Some(3), Some(4)]);
-    check_baselines("2021-06-29", &days, [Some(0), Some(1), Some(2), Some(3)]);
+    check_baselines("2021-06-29", &days, [None, Some(1), Some(2), Some(3)]);
     // 29 February is held against the 28th.
     check_baselines("2024-02-29", &["2023-02-28", "2024-02-29"], [Some(1); 4]);
     // Of the year before the log nothing is known, which is not nothing.
