@@ -401,7 +401,8 @@ fn snapshot() -> Snapshot {
     let reference = reference();
     let prefecture = reference.codebook.prefectures().next().expect("one of 14").code;
     let mut rollup = Rollup::default();
-    for day in [day, day.plus_days(-7), day.plus_days(-30), day.year_before().plus_days(-30)] {
+    let before = day.year_before();
+    for day in [day, day.plus_days(-7), day.plus_days(-30), before, before.plus_days(-30)] {
         for product in [Product::Express, Product::Savings] {
             let key = CellKey { day, prefecture, product };
             let measures = Measures { volume: 1, revenue: Fen::new(1), ..Measures::default() };
