@@ -32,7 +32,11 @@ wait_for() {
 metrics=$(free_port)
 "$postroad" demo --store "$dir/store" --listen "127.0.0.1:$metrics" --duration 120 >"$dir/demo.log" 2>&1 &
 pids+=($!)
-published() { curl -fs "http://127.0.0.1:$metrics/metrics/business" | grep -q '^postroad_day_volume{'; }
+# The page first: grep ends at the first match, and curl would complain of the closed pipe.
+published() {
+  local page
+  page=$(curl -fs "http://127.0.0.1:$metrics/metrics/business") && grep -q '^postroad_day_volume{' <<<"$page"
+}
 wait_for "published figures" published
 wait_for "readiness" curl -fs "http://127.0.0.1:$metrics/-/ready"
 for page in metrics metrics/business; do
