@@ -196,9 +196,11 @@ def prometheus_of(target):
             )
         )
         url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
-        # The last rule of the chain has been evaluated, and what happens least often has happened twice.
+        # The last rules of each chain have been evaluated, and what happens least often has happened twice.
         ready = (
             "count(province:postroad_ytd_revenue_yuan:growth) and"
+            " count(province:postroad_ytd_revenue_yuan:attainment) and"
+            " count(prefecture_line:postroad_ytd_plan_revenue_yuan:fulfilment) and"
             " sum(rate(postroad_publish_duration_seconds_count[1m])) > 0"
         )
         while time.monotonic() < deadline:
