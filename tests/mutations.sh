@@ -14,7 +14,7 @@ only=${1:-}
 target=${CARGO_TARGET_DIR:-$HOME/.cache/postroad/target}
 tree=$target/mutations
 log=$target/mutations.log
-seeds=${POSTROAD_SIM_SEEDS:-600}
+seeds=${POSTROAD_SIM_SEEDS:-1200}
 # Longer than any test that is named here takes.
 limit=900s
 failures=0
