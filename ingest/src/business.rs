@@ -1,5 +1,5 @@
 //! The business figures as gauges: a snapshot of the committed publish, computed anew for each, so that
-//! series which vanish do vanish.
+//! series which vanish do vanish, and once for each, however many ask ([`Page`]).
 //!
 //! Two days matter. Sums run to the as-of day, which is the day of [`as_of`]: today so far, by the log's
 //! own clock. Who lags is told as of the last complete day, by the indicators of the publish.
@@ -7,14 +7,20 @@
 mod figures;
 mod lights;
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use postroad_aggregate::indicators::pace;
 use postroad_schemas::codebook::{Codebook, Line};
 use postroad_schemas::units::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{Gauge, GaugeVec, Opts, Registry, TextEncoder};
+use tokio::sync::Mutex;
 
 pub use self::figures::Figures;
+use crate::offload::offload;
 use crate::publish::Snapshot;
+use crate::publish::manifest::Manifest;
 
 /// The moment that the figures are of: the newest shard time, and not after the publish itself, so
 /// that one producer whose clock runs ahead does not begin tomorrow.
@@ -23,24 +29,50 @@ pub fn as_of(snapshot: &Snapshot) -> Option<Timestamp> {
     newest.map(|newest| newest.min(snapshot.manifest.published_at))
 }
 
-/// The gauges in Prometheus' text format 0.0.4; nothing where nothing was published.
+/// The page that is scraped: made at the first question after a publish, away from the loop that reads
+/// records, and kept until the next publish.
+#[derive(Debug, Clone, Default)]
+pub struct Page(Arc<Mutex<Option<(Arc<Manifest>, Bytes)>>>);
+
+impl Page {
+    /// The gauges of a publish; nothing where nothing was published. Whoever asks while they are made
+    /// waits for them.
+    ///
+    /// # Errors
+    /// Those of [`text`].
+    pub async fn text(&self, snapshot: Option<Snapshot>) -> prometheus::Result<Bytes> {
+        let Some(snapshot) = snapshot else { return Ok(Bytes::new()) };
+        let mut made = self.0.lock().await;
+        if let Some((manifest, page)) = &*made
+            && Arc::ptr_eq(manifest, &snapshot.manifest)
+        {
+            return Ok(page.clone());
+        }
+        let manifest = Arc::clone(&snapshot.manifest);
+        let text = offload(move || text(&snapshot)).await;
+        let page = text.map_err(|error| prometheus::Error::Msg(error.to_string()))??;
+        let page = Bytes::from(page);
+        *made = Some((manifest, page.clone()));
+        Ok(page)
+    }
+}
+
+/// The gauges of a publish, in Prometheus' text format 0.0.4.
 ///
 /// # Errors
 /// Where a gauge cannot be made or encoded, which is a defect.
-pub fn text(snapshot: Option<&Snapshot>) -> prometheus::Result<String> {
+fn text(snapshot: &Snapshot) -> prometheus::Result<String> {
     let gauges = Gauges(Registry::new());
-    if let Some(snapshot) = snapshot {
-        info(&gauges, &snapshot.reference.codebook)?;
-        ledger(&gauges, snapshot)?;
-        if let Some(as_of) = as_of(snapshot) {
-            let help = "The moment that the figures are of, by the log's own clock.";
-            gauges.one("postroad_as_of_timestamp_seconds", help, as_of.as_seconds_f64())?;
-            figures::add(&gauges, snapshot, as_of.business_day())?;
-            paces(&gauges, snapshot, as_of)?;
-        }
-        if let Some(evaluation) = &snapshot.evaluation {
-            lights::add(&gauges, evaluation, &snapshot.reference)?;
-        }
+    info(&gauges, &snapshot.reference.codebook)?;
+    ledger(&gauges, snapshot)?;
+    if let Some(as_of) = as_of(snapshot) {
+        let help = "The moment that the figures are of, by the log's own clock.";
+        gauges.one("postroad_as_of_timestamp_seconds", help, as_of.as_seconds_f64())?;
+        figures::add(&gauges, snapshot, as_of.business_day())?;
+        paces(&gauges, snapshot, as_of)?;
+    }
+    if let Some(evaluation) = &snapshot.evaluation {
+        lights::add(&gauges, evaluation, &snapshot.reference)?;
     }
     TextEncoder::new().encode_to_string(&gauges.0.gather())
 }

@@ -43,6 +43,8 @@ pub struct Pages {
     pub status: Status,
     /// Bytes under way.
     pub budget: ByteBudget,
+    /// The business figures.
+    pub business: business::Page,
 }
 
 /// Takes the address.
@@ -93,11 +95,10 @@ async fn pipeline_metrics(State(pages): State<Pages>) -> Response {
 }
 
 async fn business_metrics(State(pages): State<Pages>) -> Response {
-    let view = pages.status.view();
-    exposition(business::text(view.snapshot.as_ref()))
+    exposition(pages.business.text(pages.status.view().snapshot).await)
 }
 
-fn exposition(text: prometheus::Result<String>) -> Response {
+fn exposition(text: prometheus::Result<impl IntoResponse>) -> Response {
     match text {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT_0_0_4)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),

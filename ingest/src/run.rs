@@ -28,6 +28,7 @@ use self::publisher::{PublisherTask, Role};
 use self::question::Questions;
 use self::stop::{CLOSE_DEADLINE, STOP_GRACE, ending, too_slow};
 use self::writer::Writers;
+use crate::business;
 use crate::checkpoint::ShardId;
 use crate::clock::{Clock, now};
 use crate::config::Config;
@@ -93,6 +94,7 @@ pub async fn run_by(
         metrics: shown.metrics.clone(),
         status: shown.status.clone(),
         budget: budget.clone(),
+        business: business::Page::default(),
     };
     let _server = AbortOnDrop(tokio::spawn(http::serve(listener, pages)));
     tokio::pin!(stop);

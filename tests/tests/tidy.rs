@@ -419,9 +419,10 @@ fn snapshot() -> Snapshot {
     }
 }
 
-#[test]
-fn business_metrics_are_documented() {
-    let text = business::text(Some(&snapshot())).expect("it can be encoded");
+#[tokio::test]
+async fn business_metrics_are_documented() {
+    let page = business::Page::default().text(Some(snapshot())).await.expect("it can be encoded");
+    let text = str::from_utf8(&page).expect("text");
     let mut exposed = Listed::new();
     for line in text.lines() {
         if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' ')) {

@@ -67,7 +67,7 @@ fn snapshot(rollup: Rollup, watermarks: &[Option<Timestamp>], published_at: Time
 }
 
 fn scrape(snapshot: &Snapshot) -> String {
-    text(Some(snapshot)).expect("an exposition")
+    text(snapshot).expect("an exposition")
 }
 
 /// The value of the one series of a metric that has these labels.
@@ -195,8 +195,7 @@ fn the_as_of_moment_is_the_newest_shard_time_but_not_after_the_publish() {
 }
 
 #[test]
-fn nothing_is_shown_by_who_does_not_publish_and_names_by_who_does() {
-    assert_eq!(text(None).expect("an exposition"), "");
+fn prefectures_have_names_before_they_have_figures() {
     let text = scrape(&snapshot(Rollup::default(), &[None], Timestamp::from_micros(0)));
     assert_eq!(value(&text, "postroad_prefectures", &[]), Some(14.0));
     let labels = [
@@ -207,4 +206,18 @@ fn nothing_is_shown_by_who_does_not_publish_and_names_by_who_does() {
     ];
     assert_eq!(value(&text, "postroad_prefecture_info", &labels), Some(1.0));
     assert!(!text.contains("postroad_as_of_timestamp_seconds"));
+}
+
+#[tokio::test]
+async fn the_page_is_made_once_for_each_publish_and_empty_without_one() {
+    let page = Page::default();
+    assert_eq!(page.text(None).await.expect("a page"), "");
+    let publish = |volume_day| snapshot(rollup(&[volume_day]), &[None], Timestamp::from_micros(0));
+    let (first, second) = (publish("2021-06-01"), publish("2021-06-02"));
+    let made = page.text(Some(first.clone())).await.expect("a page");
+    let again = page.text(Some(first)).await.expect("a page");
+    assert_eq!(made.as_ptr(), again.as_ptr(), "the same page");
+    let next = page.text(Some(second)).await.expect("a page");
+    assert_ne!(made.as_ptr(), next.as_ptr(), "another publish");
+    assert_eq!(page.text(None).await.expect("a page"), "", "it publishes no more");
 }

@@ -11,8 +11,12 @@ async fn start() -> (SocketAddr, Status) {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let status = Status::default();
-    let pages =
-        Pages { metrics: Metrics::new(), status: status.clone(), budget: ByteBudget::new(100) };
+    let pages = Pages {
+        metrics: Metrics::new(),
+        status: status.clone(),
+        budget: ByteBudget::new(100),
+        business: business::Page::default(),
+    };
     tokio::spawn(serve(listener, pages));
     (address, status)
 }
