@@ -32,7 +32,14 @@ pub fn as_of(snapshot: &Snapshot) -> Option<Timestamp> {
 /// The page that is scraped: made at the first question after a publish, away from the loop that reads
 /// records, and kept until the next publish.
 #[derive(Debug, Clone, Default)]
-pub struct Page(Arc<Mutex<Option<(Arc<Manifest>, Bytes)>>>);
+pub struct Page(Arc<Mutex<Option<Made>>>);
+
+/// The gauges of the publish that a manifest is of.
+#[derive(Debug)]
+struct Made {
+    manifest: Arc<Manifest>,
+    text: Bytes,
+}
 
 impl Page {
     /// The gauges of a publish; nothing where nothing was published. Whoever asks while they are made
@@ -43,17 +50,17 @@ impl Page {
     pub async fn text(&self, snapshot: Option<Snapshot>) -> prometheus::Result<Bytes> {
         let Some(snapshot) = snapshot else { return Ok(Bytes::new()) };
         let mut made = self.0.lock().await;
-        if let Some((manifest, page)) = &*made
+        if let Some(Made { manifest, text }) = &*made
             && Arc::ptr_eq(manifest, &snapshot.manifest)
         {
-            return Ok(page.clone());
+            return Ok(text.clone());
         }
         let manifest = Arc::clone(&snapshot.manifest);
         let text = offload(move || text(&snapshot)).await;
-        let page = text.map_err(|error| prometheus::Error::Msg(error.to_string()))??;
-        let page = Bytes::from(page);
-        *made = Some((manifest, page.clone()));
-        Ok(page)
+        let text = text.map_err(|error| prometheus::Error::Msg(error.to_string()))??;
+        let text = Bytes::from(text);
+        *made = Some(Made { manifest, text: text.clone() });
+        Ok(text)
     }
 }
 

@@ -24,6 +24,7 @@ use crate::error::{Failure, print};
 use crate::run::Shown;
 
 mod figures;
+mod lights;
 
 const FRAME: Duration = Duration::from_millis(250);
 /// From this width on there is room for the panels on the right.
@@ -153,13 +154,13 @@ impl Screen {
         if body.width < WIDE {
             let [table, line] =
                 Layout::vertical([Constraint::Min(10), Constraint::Length(1)]).areas(body);
-            draw_prefectures(frame, table, board);
+            draw_table(frame, table, board);
             frame.render_widget(Line::from(board.summary()), line);
             return self.draw_places(frame, foot);
         }
         let [left, right] =
             Layout::horizontal([Constraint::Min(56), Constraint::Length(44)]).areas(body);
-        draw_prefectures(frame, left, board);
+        draw_table(frame, left, board);
         let [rate, records, days] =
             Layout::vertical([Constraint::Length(6), Constraint::Length(9), Constraint::Min(3)])
                 .areas(right);
@@ -201,6 +202,14 @@ impl Screen {
         let title = format!("{} records/s", grouped(board.rate.round()));
         let spark = Sparkline::default().data(&data).style(Style::new().fg(ACCENT));
         frame.render_widget(spark.block(block(&title)), area);
+    }
+}
+
+/// Who lags, as soon as anything is known of that; until then what each prefecture does.
+fn draw_table(frame: &mut Frame<'_>, area: Rect, board: &Board) {
+    match &board.lights {
+        Some(lights) => lights.draw(frame, area),
+        None => draw_prefectures(frame, area, board),
     }
 }
 
@@ -335,14 +344,12 @@ fn local_time(at: Timestamp) -> String {
 
 /// Where everything is.
 fn places(root: &Path, listen: SocketAddr) -> String {
+    let root = shortest(root);
     format!(
-        "tables   {}/tables\n\
-         query    duckdb -c \"FROM '{}/tables/daily_rollups/*/*.parquet' SELECT \
-         prefecture_name, sum(volume) GROUP BY ALL ORDER BY 2 DESC\"\n\
+        "query    duckdb -c \"FROM '{root}/tables/daily_rollups/*/*.parquet'\"\n\
+         report   postroad report --store {root}\n\
          metrics  curl http://{listen}/metrics   and   http://{listen}/metrics/business\n\
          health   curl http://{listen}/-/ready",
-        root.display(),
-        shortest(root),
     )
 }
 

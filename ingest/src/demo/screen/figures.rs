@@ -6,6 +6,7 @@ use std::time::Duration;
 use postroad_schemas::codebook::Codebook;
 use postroad_schemas::units::{BusinessDay, Fen, Timestamp};
 
+use super::lights::Lights;
 use crate::business::as_of;
 use crate::metrics::state_label;
 use crate::status::View;
@@ -31,6 +32,8 @@ pub(super) struct Board {
     pub(super) publish: u64,
     pub(super) published_ago: Duration,
     pub(super) rate: f64,
+    /// `None` before any light is known.
+    pub(super) lights: Option<Lights>,
 }
 
 /// One row of the table of prefectures.
@@ -86,6 +89,8 @@ impl Board {
         let boundaries = manifest.shards.iter().filter_map(|shard| shard.next_offset);
         self.offsets = boundaries.map(i64::unsigned_abs).sum();
         self.as_of = as_of(snapshot).map(Timestamp::business_day);
+        let evaluation = snapshot.evaluation.as_deref();
+        self.lights = evaluation.and_then(|evaluation| Lights::new(evaluation, codebook));
         let Some(today) = self.as_of else { return };
 
         let mut prefectures = BTreeMap::new();
@@ -148,9 +153,11 @@ impl Board {
 
     /// The figures of a moment in one line.
     pub(super) fn line(&self) -> String {
+        let lights =
+            self.lights.as_ref().map_or_else(String::new, |lights| format!("; {}", lights.line()));
         format!(
             "publish {}: {} applied, {} duplicates, {} rejected, {} records/s, lag {}; {} volume \
-             {}, revenue {} yuan",
+             {}, revenue {} yuan{lights}",
             self.publish,
             self.applied,
             self.duplicates,
