@@ -345,9 +345,11 @@ fn local_time(at: Timestamp) -> String {
 /// Where everything is.
 fn places(root: &Path, listen: SocketAddr) -> String {
     let root = shortest(root);
+    let program = std::env::current_exe().unwrap_or_else(|_| "postroad".into());
+    let program = shortest(&program);
     format!(
         "query    duckdb -c \"FROM '{root}/tables/daily_rollups/*/*.parquet'\"\n\
-         report   postroad report --store {root}\n\
+         report   {program} report --store {root}\n\
          metrics  curl http://{listen}/metrics   and   http://{listen}/metrics/business\n\
          health   curl http://{listen}/-/ready",
     )
