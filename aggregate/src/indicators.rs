@@ -5,8 +5,8 @@
 //! lags is decided before that, exactly. Sums over prefectures come first and rates last: the growth of
 //! a province is that of its sum, never a mean of growths.
 //!
-//! In the order of a figure's way: [`period`] says which days are held against which, [`book`] adds them
-//! up, [`growth`] divides, [`commensurate`] finds what a figure is held against and which light that
+//! In the order of a figure's way: [`period`] says which days are held against which, [`known`] which of
+//! them are there, [`book`] adds them up, [`growth`] divides, [`commensurate`] finds what a figure is held against and which light that
 //! is, [`rank`] orders prefectures, [`headline`] counts who lags; [`pace`] says how today stands.
 //!
 //! What is not known is `unknown` with a reason ([`Why`]), never 0: a base that is not positive or that
@@ -16,6 +16,7 @@ pub mod book;
 pub mod commensurate;
 pub mod growth;
 pub mod headline;
+pub mod known;
 pub mod pace;
 pub mod period;
 pub mod rank;
@@ -80,9 +81,11 @@ closed_names! {
 closed_names! {
     /// Why a light is unknown.
     Why {
+        /// There is no figure: it would divide by nothing, or no balance is given.
+        FigureMissing = "figure_missing",
         /// The base is 0 or below.
         BaseNotPositive = "base_not_positive",
-        /// The data begin after the base does.
+        /// A part of the base is missing, as far as can be told ([`known`]).
         BaseIncomplete = "base_incomplete",
         /// There is nothing to hold the figure against.
         BenchmarkMissing = "benchmark_missing",
@@ -103,8 +106,7 @@ pub struct Settings {
     pub red_below: Percent,
     /// Days after its period's end at which a benchmark is stale.
     pub stale_after_days: i32,
-    /// The first day of which the log has everything; unless given, the first of January of the year
-    /// in which it has anything.
+    /// The first day of which the log has everything. Unless given, [`known`] finds out.
     pub data_from: Option<BusinessDay>,
 }
 

@@ -138,13 +138,10 @@ fn paces(gauges: &Gauges, snapshot: &Snapshot, as_of: Timestamp) -> prometheus::
          time of day on average; by the hourly profile of the line.",
         &["prefecture", "line"],
     )?;
-    for prefecture in snapshot.reference.codebook.prefectures() {
-        for line in [Line::Parcel, Line::Finance] {
-            let pace = pace::pace(&snapshot.rollup, prefecture.code, line, as_of);
-            if let Some(pace) = pace {
-                let labels = [&*prefecture.code.to_string(), line.as_str()];
-                gauge.with_label_values(&labels).set(pace);
-            }
+    for line in [Line::Parcel, Line::Finance] {
+        for (prefecture, pace) in pace::paces(&snapshot.rollup, line, as_of) {
+            let labels = [&*prefecture.to_string(), line.as_str()];
+            gauge.with_label_values(&labels).set(pace);
         }
     }
     Ok(())

@@ -180,7 +180,7 @@ def business(now, planted):
         )
     for versus in ("local", "industry", "peer", "plan"):
         page.add("postroad_lagging_prefectures", 1, versus=versus)
-        for why in ("base_not_positive", "base_incomplete", "benchmark_missing", "benchmark_stale", "overflow"):
+        for why in ("figure_missing", "base_not_positive", "base_incomplete", "benchmark_missing", "benchmark_stale", "overflow"):
             page.add("postroad_unknown_lights", 0, versus=versus, why=why)
     for name, value in (
         ("laggards", 1),

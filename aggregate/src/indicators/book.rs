@@ -11,6 +11,7 @@ use std::ops::{AddAssign, Sub};
 use postroad_schemas::codebook::{Line, PrefectureCode, Product};
 use postroad_schemas::units::BusinessDay;
 
+use super::known::Known;
 use super::period::{Period, Range};
 use super::{Input, commensurate, rank};
 use crate::event::CellKey;
@@ -126,8 +127,7 @@ const SCOPES: usize = 1 + Line::ALL.len() + Product::ALL.len();
 #[derive(Debug)]
 pub struct Book {
     as_of: BusinessDay,
-    /// The first day of which all is known; `None` where nothing is.
-    known_from: Option<BusinessDay>,
+    known: Known,
     /// The prefectures of each province.
     members: BTreeMap<PrefectureCode, Vec<PrefectureCode>>,
     /// Where stretches begin, ascending; where the last one ends comes last.
@@ -141,24 +141,25 @@ pub struct Book {
 }
 
 impl Book {
-    /// Adds up cells and the baselines of the days before them.
+    /// Adds up cells, and baselines on the days that are theirs.
     pub(super) fn add_up<'m>(
         input: &Input<'_>,
         cells: impl IntoIterator<Item = (CellKey, &'m Measures)>,
     ) -> Self {
         let mut book = Self::empty(input);
         let mut page = Page::default();
-        let mut own_from: Option<BusinessDay> = None;
+        let mut days: Vec<BusinessDay> = Vec::new();
         for (key, measures) in cells {
-            if key.day <= input.as_of {
-                own_from = Some(own_from.map_or(key.day, |day| day.min(key.day)));
+            if key.day <= input.as_of && book.known.is_the_logs(key.day) {
+                if days.last() != Some(&key.day) {
+                    days.push(key.day);
+                }
                 book.add(&mut page, key, Figures::of(measures));
             }
         }
-        let mut baselines_from = None;
+        book.known.add_log(days);
         for (&(day, prefecture, product), baseline) in &input.reference.baselines {
-            if own_from.is_none_or(|from| day < from) && day <= input.as_of {
-                baselines_from = baselines_from.or(Some(day));
+            if day <= input.as_of && !book.known.is_the_logs(day) {
                 let figures = Figures {
                     volume: baseline.volume.into(),
                     revenue: baseline.revenue.get(),
@@ -168,10 +169,6 @@ impl Book {
                 book.add(&mut page, CellKey { day, prefecture, product }, figures);
             }
         }
-        // A year in which the log has anything counts as known from its first day, unless the settings
-        // say better.
-        let own_from = input.settings.data_from.or(own_from.map(BusinessDay::year_start));
-        book.known_from = own_from.into_iter().chain(baselines_from).min();
         book.add_up_lines();
         book.add_up_provinces(input);
         book.run_on();
@@ -204,9 +201,10 @@ impl Book {
         let ends = ranges.iter().flat_map(|range| [range.first, range.last.plus_days(1)]);
         let bounds: BTreeSet<BusinessDay> = ends.collect();
         let bounds: Vec<BusinessDay> = bounds.into_iter().collect();
+        let known = Known::new(input.settings, input.reference);
         let active = vec![false; units.len() * SCOPES];
         let totals = vec![Figures::default(); units.len() * SCOPES * bounds.len()];
-        Self { as_of: input.as_of, known_from: None, members, bounds, units, totals, active }
+        Self { as_of: input.as_of, known, members, bounds, units, totals, active }
     }
 
     fn add(&mut self, page: &mut Page, key: CellKey, figures: Figures) {
@@ -300,9 +298,9 @@ impl Book {
         self.members.get(&province).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether data reach back to the beginning of a range.
-    pub fn knows(&self, range: Range) -> bool {
-        self.known_from.is_some_and(|from| from <= range.first)
+    /// Which days are known.
+    pub fn known(&self) -> &Known {
+        &self.known
     }
 
     /// What a unit's business came to in a range. Where nothing happened that is 0.

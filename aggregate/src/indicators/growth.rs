@@ -33,13 +33,14 @@ impl Growth {
                 minus(value, base).ok_or(Why::Overflow)
             }
             (Some(value), Some(base)) => relative(value, base),
-            _ => Err(Why::BaseNotPositive),
+            (None, _) => Err(Why::FigureMissing),
+            (_, None) => Err(Why::BaseNotPositive),
         };
         Self { value, base, growth }
     }
 
-    /// Growth of a unit's business from one range to another; unknown where the data begin within the
-    /// base.
+    /// Growth of a unit's business from one range to another; unknown where a part of the base is
+    /// missing.
     pub fn between(
         book: &Book,
         (unit, scope, measure): (Unit, Scope, Measure),
@@ -48,7 +49,7 @@ impl Growth {
     ) -> Self {
         let figure = |range| figure(book, (unit, scope, measure), range);
         let mut growth = Self::of(measure, figure(value), figure(base));
-        if !book.knows(base) {
+        if !book.known().has_base(value, base) {
             growth.base = None;
             growth.growth = Err(Why::BaseIncomplete);
         }
@@ -245,7 +246,7 @@ fn two_year(growth: Growth, earlier: Growth) -> Growth {
     let factor = |growth: Result<Exact, Why>| growth.map(|percent| 1.0 + to_f64(percent) / 100.0);
     let both = factor(growth.growth).and_then(|now| Ok(now * factor(earlier.growth)?));
     let average = both.and_then(|product| {
-        let average = Some(product).filter(|product| *product > 0.0);
+        let average = Some(product).filter(|product| *product >= 0.0);
         let average = average.and_then(|product| rounded((product.sqrt() - 1.0) * 100.0));
         average.map(exact).ok_or(Why::BaseNotPositive)
     });

@@ -1,6 +1,8 @@
 //! Pace: how a day that is not over yet stands, by the time of day. The one indicator that does not wait
 //! for complete days.
 
+use std::collections::BTreeMap;
+
 use postroad_schemas::codebook::{Line, PrefectureCode};
 use postroad_schemas::units::{BusinessDay, Timestamp};
 
@@ -19,30 +21,36 @@ pub const COUNTER_HOURS: [u8; 24] =
 const WEEKS: i32 = 4;
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
-/// Volume of the day so far against what the same weekday of the last four weeks had by this time of day on
-/// average, by the line's hourly profile; `None` where nothing is expected by now or nothing was there.
-pub fn pace(
-    rollup: &Rollup,
-    prefecture: PrefectureCode,
-    line: Line,
-    as_of: Timestamp,
-) -> Option<f64> {
+/// Volume of the day so far, of each prefecture, against what the same weekday of the last four weeks had by
+/// this time of day on average, by the line's hourly profile. Weeks in which the line had nothing anywhere
+/// do not count; a prefecture of which nothing is expected by now has no pace.
+pub fn paces(rollup: &Rollup, line: Line, as_of: Timestamp) -> BTreeMap<PrefectureCode, f64> {
     let today = as_of.business_day();
-    let volume = |day: BusinessDay| -> i128 {
-        let cells = rollup.days(day, day.plus_days(1));
-        let own =
-            cells.filter(|(cell, _)| cell.prefecture == prefecture && cell.product.line() == line);
-        own.map(|(_, measures)| i128::from(measures.volume)).sum()
+    let volumes = |day: BusinessDay| {
+        let mut volumes: BTreeMap<PrefectureCode, i128> = BTreeMap::new();
+        for (cell, measures) in rollup.days(day, day.plus_days(1)) {
+            if cell.product.line() == line {
+                *volumes.entry(cell.prefecture).or_default() += i128::from(measures.volume);
+            }
+        }
+        volumes
     };
-    let (first, _) = rollup.day_range()?;
-    let days = (1..=WEEKS).map(|week| today.plus_days(-7 * week)).filter(|day| *day >= first);
-    let days: Vec<BusinessDay> = days.collect();
-    let before: i128 = days.iter().map(|day| volume(*day)).sum();
-    // Both sides multiplied by the number of days, and by the whole of the profile.
+    let weeks = (1..=WEEKS).map(|week| volumes(today.plus_days(-7 * week)));
+    let weeks: Vec<_> = weeks.filter(|volumes| !volumes.is_empty()).collect();
+    let mut before: BTreeMap<PrefectureCode, i128> = BTreeMap::new();
+    for (prefecture, volume) in weeks.iter().flatten() {
+        *before.entry(*prefecture).or_default() += volume;
+    }
+    let now = volumes(today);
     let (done, whole) = done(line, as_of);
-    let expected = before.checked_mul(done)?;
-    let so_far = volume(today).checked_mul(i128::try_from(days.len()).ok()?)?.checked_mul(whole)?;
-    (expected > 0).then(|| to_f64(Exact::new_raw(so_far, expected)))
+    let pace = |(prefecture, before): (PrefectureCode, i128)| {
+        let so_far = now.get(&prefecture).copied().unwrap_or_default();
+        // Both sides multiplied by the number of weeks, and by the whole of the profile.
+        let expected = before.checked_mul(done)?;
+        let so_far = so_far.checked_mul(i128::try_from(weeks.len()).ok()?)?.checked_mul(whole)?;
+        (expected > 0).then(|| (prefecture, to_f64(Exact::new_raw(so_far, expected))))
+    };
+    before.into_iter().filter_map(pace).collect()
 }
 
 /// How much of a day's business is expected by now, and how much in all: per cent × microseconds.
@@ -87,9 +95,19 @@ mod tests {
         }
         // By half past eleven 27 % of a day's parcels have been accepted: 27 of 100.
         let at = |hours| today.start() + Span::hours(hours) + Span::minutes(30);
-        let pace = |hours| pace(&rollup, prefecture, Line::Parcel, at(hours));
+        let paces = |line, at| super::paces(&rollup, line, at);
+        let pace = |hours| paces(Line::Parcel, at(hours)).get(&prefecture).copied();
         assert_eq!(pace(11), Some(35.0 / 27.0));
-        assert_eq!(super::pace(&rollup, prefecture, Line::Finance, at(11)), None);
-        assert_eq!(super::pace(&rollup, prefecture, Line::Parcel, today.start()), None, "midnight");
+        assert!(paces(Line::Finance, at(11)).is_empty());
+        assert!(paces(Line::Parcel, today.start()).is_empty(), "midnight");
+        // A line that began two weeks ago has two weeks, however long others have been there.
+        let day = today.plus_days(-21);
+        let other = CellKey { day, prefecture, product: Product::Savings };
+        rollup.add([(&other, &Measures { volume: 1, ..Measures::default() })]);
+        let long_ago =
+            CellKey { day: today.plus_days(-700), prefecture, product: Product::Express };
+        rollup.add([(&long_ago, &Measures { volume: 1, ..Measures::default() })]);
+        let paces = super::paces(&rollup, Line::Parcel, at(11));
+        assert_eq!(paces.get(&prefecture), Some(&(35.0 / 27.0)));
     }
 }

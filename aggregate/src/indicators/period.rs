@@ -95,10 +95,13 @@ impl Period {
             return None;
         }
         let year = i32::try_from(of.last.civil().0).ok()?;
-        let (festival, before) = (spring_festival(year)?, spring_festival(year - 1)?);
-        let distance = of.last.days() - festival.days();
-        (distance.abs() <= FESTIVAL_SEASON_DAYS)
-            .then(|| Range::ending(before.plus_days(distance), of.days()))
+        // The season of an early festival begins in December.
+        [year, year + 1].into_iter().find_map(|year| {
+            let (festival, before) = (spring_festival(year)?, spring_festival(year - 1)?);
+            let distance = of.last.days() - festival.days();
+            (distance.abs() <= FESTIVAL_SEASON_DAYS)
+                .then(|| Range::ending(before.plus_days(distance), of.days()))
+        })
     }
 
     /// The preceding equal period: as many days of the calendar period before, where there are as many.
@@ -200,6 +203,11 @@ mod tests {
             "the week that begins with the festival"
         );
         assert_eq!(Days7.festival_before(range("2024-03-06", "2024-03-12")), None);
+        assert_eq!(
+            Day.festival_before(range("2022-12-31", "2022-12-31")),
+            Some(range("2022-01-10", "2022-01-10")),
+            "22 days before 2023-01-22, and before 2022-02-01"
+        );
         assert_eq!(Mtd.festival_before(range("2024-02-01", "2024-02-16")), None);
         assert_eq!(H2.range(day("2024-06-30")), None);
         assert_eq!(H2.range(day("2023-07-01")), Some(range("2023-07-01", "2023-07-01")));

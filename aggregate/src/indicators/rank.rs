@@ -1,6 +1,7 @@
 //! Ranks: prefectures of a province in the order of their own figure, and how they have moved.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -8,7 +9,8 @@ use postroad_schemas::units::BusinessDay;
 
 use super::book::{Book, Unit};
 use super::growth::{Growth, order};
-use super::{Comparison, Exact, Indicator, Input};
+use super::period::Range;
+use super::{Comparison, Exact, Indicator, Input, Light};
 
 /// The day as of which ranks are compared: the end of the month before.
 pub(super) fn earlier(as_of: BusinessDay) -> BusinessDay {
@@ -16,7 +18,8 @@ pub(super) fn earlier(as_of: BusinessDay) -> BusinessDay {
 }
 
 /// Ranks the prefectures of each province in each kind of row, the highest first. What is not known
-/// has no rank.
+/// has no rank, nor has anybody where figures are of different days: as against economies of which some
+/// have been published later.
 pub(super) fn rank(input: &Input<'_>, book: &Book, rows: &mut [Indicator]) {
     let mut contests: HashMap<_, Vec<usize>, RandomState> = HashMap::default();
     for (index, row) in rows.iter().enumerate() {
@@ -26,8 +29,17 @@ pub(super) fn rank(input: &Input<'_>, book: &Book, rows: &mut [Indicator]) {
         contests.entry(contest).or_default().push(index);
     }
     for ((.., comparison), contest) in contests {
-        let own = contest.iter().map(|index| rows[*index].own);
-        for (index, place) in contest.iter().zip(places(own)) {
+        let own = |index: &usize| {
+            let row = &rows[*index];
+            row.own.filter(|_| row.light != Some(Light::Unknown))
+        };
+        let known = contest.iter().filter(|index| own(index).is_some());
+        let days: BTreeSet<Range> = known.map(|index| rows[*index].days).collect();
+        if days.len() > 1 {
+            continue;
+        }
+        let now = places(contest.iter().map(own));
+        for (index, place) in contest.iter().zip(now) {
             rows[*index].rank = place;
         }
         if comparison == Comparison::Yoy {

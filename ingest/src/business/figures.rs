@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use postroad_aggregate::event::CellKey;
+use postroad_aggregate::indicators::known::Known;
 use postroad_aggregate::indicators::period::{Period, Range};
 use postroad_aggregate::measures::Measures;
 use postroad_schemas::codebook::{Line, PrefectureCode, Product};
@@ -63,20 +64,21 @@ type Sums = BTreeMap<Cell, Figures>;
 
 /// Adds the gauges. Volume and revenue are of the cells that have anything in the period; what is watched
 /// by alerts besides is of every cell of this year or of the same elapsed year before, and 0 where it has
-/// nothing: a silence has to be seen. A baseline that begins before the data do is absent.
+/// nothing: a silence has to be seen. A baseline is absent before the year
+/// in which the data begin.
 pub(super) fn add(
     gauges: &Gauges,
     snapshot: &Snapshot,
     as_of: BusinessDay,
 ) -> prometheus::Result<()> {
-    let known_from = known_from(snapshot);
+    let table = Table::new(snapshot);
     let year = Period::Ytd.range(as_of).expect("every day has a year to date");
-    let mut cells = sums(snapshot, year);
-    cells.extend(sums(snapshot, Period::Ytd.year_before(year)));
+    let mut cells = table.sums(year);
+    cells.extend(table.sums(Period::Ytd.year_before(year)));
     for period in [Period::Day, Period::Mtd, Period::Qtd, Period::Ytd] {
         let Some(range) = period.range(as_of) else { continue };
         let before = period.year_before(range);
-        let now = sums(snapshot, range);
+        let now = table.sums(range);
         let since = format!("from the period's first day to the as-of day ({period})");
         let each = |name: &str, help: String, sums: &Sums, get: fn(&Figures) -> f64| {
             let name = format!("postroad_{period}_{name}");
@@ -90,9 +92,9 @@ pub(super) fn add(
         let watched = with_zeros(&cells, &now);
         each("volume", format!("Accepted volume {since}."), &now, |f| count(f.volume))?;
         each("revenue_yuan", format!("Revenue {since}."), &now, Figures::revenue_yuan)?;
-        if known_from.is_some_and(|from| from <= before.first) {
+        if table.known.reaches(before) {
             let (baseline, elapsed) =
-                (sums(snapshot, before), "of the same elapsed days a year before");
+                (table.sums(before), "of the same elapsed days a year before");
             let help = format!("Accepted volume {elapsed}.");
             each("volume_baseline", help, &baseline, |f| count(f.volume))?;
             let help = format!("Revenue {elapsed}.");
@@ -128,32 +130,40 @@ fn with_zeros(cells: &Sums, sums: &Sums) -> Sums {
     zeros.chain(sums.iter().map(|(cell, figures)| (*cell, *figures))).collect()
 }
 
-/// Sums over a range, the baselines of days before the log included.
-fn sums(snapshot: &Snapshot, range: Range) -> Sums {
-    let mut sums = Sums::new();
-    for (CellKey { prefecture, product, .. }, measures) in
-        snapshot.rollup.days(range.first, range.last.plus_days(1))
-    {
-        sums.entry((*prefecture, *product)).or_default().add(measures);
+/// The cells of a publish, and baselines on the days that are theirs.
+pub(super) struct Table<'a> {
+    snapshot: &'a Snapshot,
+    known: Known,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
+        let entry = snapshot.manifest.indicators;
+        let settings = entry.map(|entry| entry.settings).unwrap_or_default();
+        let mut known = Known::new(settings, &snapshot.reference.figures);
+        let mut days: Vec<_> = snapshot.rollup.cells().map(|(cell, _)| cell.day).collect();
+        days.dedup();
+        known.add_log(days);
+        Self { snapshot, known }
     }
-    let own_from = snapshot.rollup.day_range().map(|(first, _)| first);
-    let baselines = snapshot.reference.figures.baselines.iter();
-    for ((day, prefecture, product), baseline) in baselines {
-        if range.contains(*day) && own_from.is_none_or(|from| *day < from) {
+
+    /// Sums over a range.
+    pub(super) fn sums(&self, range: Range) -> Sums {
+        let mut sums = Sums::new();
+        let cells = self.snapshot.rollup.days(range.first, range.last.plus_days(1));
+        let own = cells.filter(|(cell, _)| self.known.is_the_logs(cell.day));
+        for (CellKey { prefecture, product, .. }, measures) in own {
+            sums.entry((*prefecture, *product)).or_default().add(measures);
+        }
+        let baselines = self.snapshot.reference.figures.baselines.iter();
+        let baselines = baselines
+            .filter(|((day, ..), _)| range.contains(*day) && !self.known.is_the_logs(*day));
+        for ((_, prefecture, product), baseline) in baselines {
             let figures = sums.entry((*prefecture, *product)).or_default();
             figures.volume += baseline.volume;
             figures.revenue += baseline.revenue;
             figures.balance += baseline.balance;
         }
+        sums
     }
-    sums
-}
-
-/// The first day of which all is known, as the indicators have it.
-fn known_from(snapshot: &Snapshot) -> Option<BusinessDay> {
-    let entry = snapshot.manifest.indicators;
-    let given = entry.and_then(|entry| entry.settings.data_from);
-    let own = snapshot.rollup.day_range().map(|(first, _)| given.unwrap_or(first.year_start()));
-    let baselines = snapshot.reference.figures.baselines.keys().next().map(|(day, ..)| *day);
-    own.into_iter().chain(baselines).min()
 }

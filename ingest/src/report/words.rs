@@ -274,8 +274,9 @@ impl Language {
     /// Why something is not known.
     pub fn why(self, why: Why) -> &'static str {
         match why {
+            Why::FigureMissing => self.pick("no figure", "无数据"),
             Why::BaseNotPositive => self.pick("the base is 0 or below", "基数为零或负"),
-            Why::BaseIncomplete => self.pick("base before the data", "基期无数据"),
+            Why::BaseIncomplete => self.pick("a part of the base is missing", "基期数据不全"),
             Why::BenchmarkMissing => self.pick("no benchmark", "无标准"),
             Why::BenchmarkStale => self.pick("the benchmark is stale", "标准过期"),
             Why::Overflow => self.pick("beyond 38 digits", "超出38位"),
