@@ -53,6 +53,8 @@ closed_names! {
         Festival = "festival",
         /// 旺季系数: the period's daily average against that of the year to date.
         Peak = "peak",
+        /// 地市差距: the highest less the lowest growth of the year to date of a province's prefectures.
+        Spread = "spread",
         /// Growth of the economy.
         Local = "local",
         /// Growth of the industry; for the balance share, the share at the year's start.
@@ -61,6 +63,8 @@ closed_names! {
         Peer = "peer",
         /// What the plan expects by now.
         Plan = "plan",
+        /// Any of the four; of the prefectures that lag.
+        Any = "any",
     }
 }
 
@@ -174,8 +178,9 @@ pub struct Input<'a> {
     pub settings: Settings,
 }
 
-/// Every indicator as of a day, ordered by unit, scope, period, measure and comparison. Cells of later
-/// days are passed over, and so are prefectures that no province has.
+/// Every indicator as of a day, ordered by unit, scope, period, measure and comparison, and then what each
+/// province's prefectures come to. Cells of later days are passed over, and so are prefectures that no
+/// province has.
 pub fn evaluate<'m>(
     input: &Input<'_>,
     cells: impl IntoIterator<Item = (CellKey, &'m Measures)>,
@@ -193,5 +198,7 @@ pub fn evaluate<'m>(
         }
     }
     rank::rank(input, &book, &mut rows);
+    let provinces = headline::rows(input, &book, &rows);
+    rows.extend(provinces);
     rows
 }

@@ -71,6 +71,8 @@ closed_names! {
         /// 集中度: the Herfindahl–Hirschman index of a province's revenue over its prefectures, in per
         /// cent: 100 where one has it all, 100 ÷ n where n have as much each.
         Concentration = "concentration",
+        /// 落后地市数: how many prefectures of a province lag.
+        Laggards = "laggards",
     }
 }
 

@@ -109,7 +109,10 @@ pub fn to_f64(exact: Exact) -> f64 {
 
 /// Whether a measure is a percentage itself.
 pub fn is_percent(measure: Measure) -> bool {
-    !matches!(measure, Measure::Volume | Measure::Revenue | Measure::Balance | Measure::Yield)
+    !matches!(
+        measure,
+        Measure::Volume | Measure::Revenue | Measure::Balance | Measure::Yield | Measure::Laggards
+    )
 }
 
 /// The measures that a unit's scope has, but for the balance share, which needs balances.
@@ -126,7 +129,7 @@ pub(super) fn measures(unit: Unit, scope: Scope) -> impl Iterator<Item = Measure
         Measure::Concentration => {
             matches!(unit, Unit::Province(_)) && !matches!(scope, Scope::Product(_))
         }
-        Measure::Share => false,
+        Measure::Share | Measure::Laggards => false,
     })
 }
 
@@ -152,7 +155,7 @@ fn figure(
         Measure::OnTimeRate => share(figures.on_time, figures.due),
         Measure::Structure => share(figures.revenue, book.sum(unit, Scope::Total, range).revenue),
         Measure::Concentration => concentration(book, unit, scope, range, figures.revenue),
-        Measure::Share => None,
+        Measure::Share | Measure::Laggards => None,
     }
 }
 

@@ -388,6 +388,14 @@ fn the_province_grows_as_its_sum_does_and_three_of_four_lag() {
             && (row.scope, row.comparison) == (Scope::Total, Comparison::Local)
     });
     assert_eq!(spread(locals), Some(percent("13")));
+    let province = Unit::Province(code(PROVINCE));
+    let apart = row(&rows, province, of, (YTD, Comparison::Spread));
+    assert_eq!(apart.own, Some(percent("13")));
+    for (comparison, lag) in [(Comparison::Local, 3), (Comparison::Plan, 0), (Comparison::Any, 3)] {
+        let counted = (Scope::Total, Measure::Laggards);
+        let counted = row(&rows, province, counted, (YTD, comparison));
+        assert_eq!((counted.value, counted.base), (Some(lag.into()), Some(14.into())));
+    }
 }
 
 /// Sums are differences of running totals; here each is added up again, day by day.

@@ -208,6 +208,7 @@ impl Language {
             Measure::OnTimeRate => self.pick("on-time rate", "及时率"),
             Measure::Structure => self.pick("part of total revenue", "收入占比"),
             Measure::Concentration => self.pick("concentration", "集中度"),
+            Measure::Laggards => self.pick("laggards", "落后地市数"),
         }
     }
 
@@ -236,6 +237,8 @@ impl Language {
             Comparison::DailyAverage => self.pick("daily average", "日均同比"),
             Comparison::TwoYear => self.pick("two-year average", "两年平均"),
             Comparison::Festival => self.pick("festival-aligned", "春节同比"),
+            Comparison::Spread => self.pick("spread", "地市差距"),
+            Comparison::Any => self.pick("any", "任一项"),
             Comparison::Peak => self.pick("peak", "旺季系数"),
             Comparison::Local => self.pick("local economy", "当地经济"),
             Comparison::Industry => self.pick("industry", "行业"),
