@@ -34,7 +34,12 @@ struct Held {
 /// The ranges that the commensurates ask a book for.
 pub(super) fn ranges(input: &Input<'_>) -> Vec<Range> {
     let mut ranges = Vec::new();
-    for benchmark in &input.reference.benchmarks {
+    let counting = input
+        .reference
+        .benchmarks
+        .iter()
+        .filter(|benchmark| benchmark.period_end <= input.as_of && is_fresh(input, benchmark));
+    for benchmark in counting {
         let own = range_of(benchmark);
         ranges.extend([own, Period::Ytd.year_before(own)]);
     }
@@ -114,10 +119,8 @@ fn newest(
     if over.is_empty() {
         return Err(Why::BenchmarkMissing);
     }
-    let is_fresh = |benchmark: &&Benchmark| {
-        input.as_of.days() - benchmark.period_end.days() <= input.settings.stale_after_days
-    };
-    let fresh: Vec<&Benchmark> = over.into_iter().filter(is_fresh).collect();
+    let fresh: Vec<&Benchmark> =
+        over.into_iter().filter(|benchmark| is_fresh(input, benchmark)).collect();
     let level = fresh.iter().map(|benchmark| benchmark.level).min().ok_or(Why::BenchmarkStale)?;
     let of_level = || fresh.iter().copied().filter(|benchmark| benchmark.level == level);
     let places: BTreeSet<Option<PrefectureCode>> =
@@ -139,6 +142,11 @@ fn newest(
     let of_all = periods.into_iter().filter(|(_, words)| words.len() == places.len());
     let (days, words) = of_all.max_by_key(newness).ok_or(Why::BenchmarkMissing)?;
     Ok((days, mean(words.into_values(), level)))
+}
+
+/// Whether its period ended recently enough.
+fn is_fresh(input: &Input<'_>, benchmark: &Benchmark) -> bool {
+    input.as_of.days() - benchmark.period_end.days() <= input.settings.stale_after_days
 }
 
 /// The mean of benchmarks by their weights; of one, itself.

@@ -5,14 +5,19 @@
 //! - Where the settings say from when on the log has everything (`data_from`), they are believed.
 //! - Baselines count on the days from their first to their last, and the log's own cells do not: of the
 //!   days before a log begins it has stray events only. From `data_from` on all days are the log's.
-//! - Else a base is whole where the data begin as early in it as they begin in the period that is held
-//!   against it. A log that began in July has no first half to grow from; one that has a single day of
-//!   each year has both.
+//! - Else a base is whole where anything happened as early in it as in the period that is held against it,
+//!   or in the week before it, and on a tenth as many days at least. A log that began in July has no first
+//!   half to grow from, nor does a record of long ago make one; a log that has a single day of each year
+//!   has both.
 
 use postroad_schemas::units::BusinessDay;
 
 use super::period::Range;
 use super::{Reference, Settings};
+
+const WEEK: i32 = 7;
+/// How many times as many days a period may have as its base, before that is too thin to be whole.
+const THIN: usize = 10;
 
 /// Which days are known.
 #[derive(Debug, Clone, Default)]
@@ -54,22 +59,23 @@ impl Known {
 
     /// Whether all of a base is known that a period is held against.
     pub fn has_base(&self, period: Range, base: Range) -> bool {
-        let Some(&begin) = self.days.first() else { return false };
         if let (Some(from), None) = (self.data_from, self.baselines) {
             return from <= base.first;
         }
         if self.hole().is_some_and(|hole| base.first <= hole.last && hole.first <= base.last) {
             return false;
         }
+        let (own, before) = (self.within(period), self.within(base));
+        let Some(first) = own.first() else { return false };
         // The day of the base that corresponds to the first of the period: as far from the beginning, or
         // of the same date, from which a 29 February may be a day away.
-        let first = self.first_within(period);
-        let corresponds = |first: BusinessDay| {
-            let as_far = base.first.plus_days(first.days() - period.first.days()).min(base.last);
-            let of_date = Some(first.year_before()).filter(|day| base.contains(*day));
-            of_date.map_or(as_far, |of_date| of_date.max(as_far))
+        let as_far = base.first.plus_days(first.days() - period.first.days()).min(base.last);
+        let of_date = Some(first.year_before()).filter(|day| base.contains(*day));
+        let early = Range {
+            first: base.first.plus_days(-WEEK),
+            last: of_date.map_or(as_far, |of_date| of_date.max(as_far)),
         };
-        begin <= base.first || first.is_some_and(|first| begin <= corresponds(first))
+        !self.within(early).is_empty() && before.len().saturating_mul(THIN) >= own.len()
     }
 
     /// Whether the data begin in the year of a range's first day, or before: sums over it are of
@@ -89,18 +95,16 @@ impl Known {
     /// The days between the last baseline and the first day of the log.
     fn hole(&self) -> Option<Range> {
         let first = self.baselines?.last.plus_days(1);
-        let from = self.data_from.or_else(|| {
-            let log = self.days.get(self.days.partition_point(|day| *day < first)..);
-            log.and_then(<[_]>::first).copied()
-        });
+        let from = self.data_from.or_else(|| self.days.iter().find(|day| **day >= first).copied());
         let last = from?.plus_days(-1);
         (first <= last).then_some(Range { first, last })
     }
 
-    /// The first day of a range on which anything happened.
-    fn first_within(&self, range: Range) -> Option<BusinessDay> {
+    /// The days of a range on which anything happened.
+    fn within(&self, range: Range) -> &[BusinessDay] {
         let from = self.days.partition_point(|day| *day < range.first);
-        self.days.get(from).copied().filter(|day| range.contains(*day))
+        let to = self.days.partition_point(|day| *day <= range.last);
+        &self.days[from..to]
     }
 }
 
@@ -148,6 +152,12 @@ mod tests {
     fn a_base_is_whole_where_its_data_begin_as_early_as_the_periods() {
         assert!(has_half(&known(None, &[], &[("2020-01-01", "2021-06-30")])));
         assert!(!has_half(&known(None, &[], &[("2020-01-02", "2021-06-30")])), "a day is missing");
+        let new_year = [("2019-12-25", "2019-12-31"), ("2020-01-03", "2021-06-30")];
+        assert!(has_half(&known(None, &[], &new_year)), "nothing happened on New Year's Day");
+        let strays = [("2019-12-30", "2019-12-30"), ("2020-05-20", "2020-05-20")];
+        let log = [strays[0], strays[1], ("2021-01-01", "2021-06-30")];
+        assert!(!has_half(&known(None, &[], &log)), "two records are no half-year");
+        assert!(!has_half(&known(None, &[], &log[1..])), "nor is one");
         assert!(!has_half(&known(None, &[], &[("2020-07-01", "2021-06-30")])));
         let eve = [("2020-12-31", "2020-12-31"), ("2021-01-01", "2021-06-30")];
         assert!(!has_half(&known(None, &[], &eve)), "a bank's day of New Year's Eve");

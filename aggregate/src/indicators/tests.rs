@@ -210,6 +210,9 @@ fn attainment_is_held_against_the_curve_and_else_against_elapsed_days() {
     // Half of the way from nothing to 46 %.
     case.curves = ",,revenue,2021-12-28,92.0\n".to_owned();
     check_gap(&plan(&case), "48", "2", Light::Green);
+    // Two thirds of the way from 20 % to all of it at the year's end, 276 days later.
+    case.curves = ",,revenue,2021-03-30,20\n".to_owned();
+    assert_eq!(plan(&case).benchmark, Some(Exact::new(20 * 276 + 80 * 92, 276)));
 }
 
 /// Case 6.

@@ -160,13 +160,17 @@ fn progress(
         let before = curve.range(..=as_of).next_back();
         let begin = (as_of.year_start().plus_days(-1), Percent::from_millionths(0));
         let (from, reached) = before.map_or(begin, |(day, share)| (*day, *share));
-        let Some((to, next)) = curve.range(as_of.plus_days(1)..).next() else {
+        // By the end of the year all of it is expected.
+        let end = (year_end(as_of), Percent::from_millionths(100 * Percent::SCALE));
+        let after = curve.range(as_of.plus_days(1)..).next();
+        let (to, next) = after.map_or(end, |(day, share)| (*day, *share));
+        if to <= from {
             return Ok(exact(reached));
-        };
+        }
         // Straight from one given day to the next.
         let elapsed =
             Exact::new((as_of.days() - from.days()).into(), (to.days() - from.days()).into());
-        let rise = (exact(*next) - exact(reached)) * elapsed;
+        let rise = (exact(next) - exact(reached)) * elapsed;
         return sum(exact(reached), rise);
     }
     let year_to_date = Range { first: as_of.year_start(), last: as_of };

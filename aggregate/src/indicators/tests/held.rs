@@ -173,7 +173,9 @@ fn a_total_without_a_plan_has_that_of_its_lines() {
     case.plans = "210100,parcel,revenue,2021,100,plan\n".to_owned();
     let has_total = |case: &Case| {
         let rows = case.evaluate("2021-06-30");
-        rows.iter().any(|row| (row.scope, row.comparison) == (Scope::Total, Comparison::Plan))
+        rows.iter().any(|row| {
+            (row.scope, row.measure, row.comparison) == (REVENUE.0, REVENUE.1, Comparison::Plan)
+        })
     };
     assert!(!has_total(&case), "finance has business and no plan");
     case.plans += "210100,finance,revenue,2021,100,plan\n";
