@@ -50,8 +50,8 @@ const CATCH_UP: Duration = Duration::from_secs(60);
 const REAL_RATE: f64 = 58.0;
 /// Events a second of a planted scenario: as fast as they are read.
 const PLANTED_RATE: f64 = 50_000.0;
-/// Scans a second once all is planted.
-const SCAN_RATE: f64 = 100.0;
+/// Signs of life a second once all is planted.
+const LIFE_RATE: f64 = 100.0;
 /// How often events are produced.
 const TURN: Duration = Duration::from_millis(20);
 /// Marks a folder as one that a demo made, and that the next may replace.
@@ -236,7 +236,7 @@ fn produce(
     let average = f64::from(options.rate);
     let scale = average * CATCH_UP.as_secs_f64() / HISTORY.as_secs_f64() / REAL_RATE;
     let source = if options.half_year {
-        Source::HalfYear { planted: Box::new(half_year::events(yesterday())), scans: None }
+        Source::HalfYear { planted: Box::new(half_year::events(yesterday())), signs: None }
     } else {
         let seed = options.seed;
         let province = ProvinceOptions { seed, scale, ..ProvinceOptions::default() };
@@ -271,20 +271,20 @@ fn produce(
 enum Source {
     /// A random province, at any time.
     Province(Box<Province>),
-    /// Planted events, one after the other; then scans, which add to no figure that is compared.
-    HalfYear { planted: Box<dyn Iterator<Item = Simulated> + Send>, scans: Option<u64> },
+    /// Planted events, one after the other; then signs of life, which add to no figure that is compared.
+    HalfYear { planted: Box<dyn Iterator<Item = Simulated> + Send>, signs: Option<u64> },
 }
 
 impl Source {
     fn next(&mut self, at_ms: i64) -> Simulated {
         match self {
             Self::Province(province) => province.next(at_ms),
-            Self::HalfYear { planted, scans } => {
-                let event = if scans.is_none() { planted.next() } else { None };
+            Self::HalfYear { planted, signs } => {
+                let event = if signs.is_none() { planted.next() } else { None };
                 event.unwrap_or_else(|| {
-                    let number = scans.map_or(0, |number| number + 1);
-                    *scans = Some(number);
-                    half_year::scan(number, at_ms)
+                    let number = signs.map_or(0, |number| number + 1);
+                    *signs = Some(number);
+                    half_year::sign_of_life(number, at_ms)
                 })
             }
         }
@@ -294,8 +294,8 @@ impl Source {
     fn rate(&self, average: f64, at_ms: i64) -> f64 {
         match self {
             Self::Province(_) => average * Province::intensity(at_ms).clamp(0.2, 2.0),
-            Self::HalfYear { scans: None, .. } => PLANTED_RATE,
-            Self::HalfYear { scans: Some(_), .. } => SCAN_RATE,
+            Self::HalfYear { signs: None, .. } => PLANTED_RATE,
+            Self::HalfYear { signs: Some(_), .. } => LIFE_RATE,
         }
     }
 }

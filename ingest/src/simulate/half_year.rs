@@ -93,6 +93,10 @@ const SHARE: i64 = 51;
 const EXPECTED: [(&str, i64); 4] =
     [("parcel", 455), ("finance", 560), ("basic", 500), ("retail", 500)];
 
+/// Events that add nothing to volume, revenue and balances.
+const SIGNS_OF_LIFE: [(Contract, &str, &str); 2] =
+    [(Contract::Parcel, "dispatched", "express"), (Contract::Finance, "opened", "savings")];
+
 /// The days of the year to date, and of the year before.
 struct Years {
     through: BusinessDay,
@@ -254,24 +258,23 @@ pub(crate) fn events(through: BusinessDay) -> impl Iterator<Item = Simulated> {
     of_years.chain(the_morning_after(through))
 }
 
-/// A parcel that is scanned now: an event that adds nothing but itself.
-pub(crate) fn scan(number: u64, at_ms: i64) -> Simulated {
-    let city = &CITIES[usize::try_from(number).unwrap_or_default() % CITIES.len()];
-    let (contract, kind, product) = (Contract::Parcel, "dispatched", "express");
+/// A sign of life of now: of each city in turn a parcel that is scanned, then an account that is opened.
+pub(crate) fn sign_of_life(number: u64, at_ms: i64) -> Simulated {
+    let number = usize::try_from(number).unwrap_or_default();
+    let city = &CITIES[number % CITIES.len()];
+    let (contract, kind, product) = SIGNS_OF_LIFE[number / CITIES.len() % SIGNS_OF_LIFE.len()];
     let flow = Flow { contract, kind, product, events: 1, revenue: 0, amount: 0 };
-    event(&flow, city.code, &format!("scan-{number}-{at_ms}"), Timestamp::from_millis(at_ms), 0, 0)
+    event(&flow, city.code, &format!("life-{number}-{at_ms}"), Timestamp::from_millis(at_ms), 0, 0)
 }
 
 fn the_morning_after(through: BusinessDay) -> impl Iterator<Item = Simulated> {
     let at = Timestamp::from_micros(through.end().as_micros() + 3_700 * 1_000_000);
     CITIES.iter().flat_map(move |city| {
-        [(Contract::Parcel, "dispatched", "express"), (Contract::Finance, "opened", "savings")].map(
-            |(contract, kind, product)| {
-                let flow = Flow { contract, kind, product, events: 1, revenue: 0, amount: 0 };
-                let id = format!("{through}-{}-{}", city.code, topic_of(contract));
-                event(&flow, city.code, &id, at, 0, 0)
-            },
-        )
+        SIGNS_OF_LIFE.map(|(contract, kind, product)| {
+            let flow = Flow { contract, kind, product, events: 1, revenue: 0, amount: 0 };
+            let id = format!("{through}-{}-{}", city.code, topic_of(contract));
+            event(&flow, city.code, &id, at, 0, 0)
+        })
     })
 }
 
@@ -301,16 +304,29 @@ fn percent(per_mille: i64) -> String {
     format!("{sign}{}.{}", per_mille.abs() / 10, per_mille.abs() % 10)
 }
 
+/// The ends of the months of a day's year before it, and the day: growth is spread evenly, so that each
+/// of them shows much the same.
+fn published(through: BusinessDay) -> impl Iterator<Item = BusinessDay> {
+    let starts = (1..12).map(move |month| {
+        let january = through.year_start();
+        january.plus_days(month * 31).month_start()
+    });
+    let ends = starts.map(|start| start.plus_days(-1)).take_while(move |end| *end < through);
+    ends.chain([through])
+}
+
 fn benchmarks(through: BusinessDay) -> String {
     let mut text =
         "versus,level,code,line,measure,period_start,period_end,growth_pct,basis,source\n"
             .to_owned();
     let mut row = |versus: &str, place: &str, of: &str, per_mille: i64| {
         let (start, growth) = (through.year_start(), percent(per_mille));
-        let _ = writeln!(
-            text,
-            "{versus},{place},{of},{start},{through},{growth},current prices,synthetic"
-        );
+        for end in published(through) {
+            let _ = writeln!(
+                text,
+                "{versus},{place},{of},{start},{end},{growth},current prices,synthetic"
+            );
+        }
     };
     row("industry", "nation,", "parcel,volume", INDUSTRY.1);
     row("industry", "nation,", "parcel,revenue", INDUSTRY.0);

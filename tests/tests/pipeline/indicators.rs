@@ -146,6 +146,14 @@ fn a_half_year_meetings_findings_stand_in_the_table() {
     let counts: Vec<_> = lagging.iter().map(|(of, codes)| (&**of, codes.len())).collect();
     assert_eq!(counts, [("any", 13), ("industry", 13), ("local", 6), ("peer", 6), ("plan", 7)]);
     assert!(!lagging["any"].contains("210200"), "Dalian lags nowhere");
+    let of_the_day_before = all.iter().filter(|row| {
+        row["as_of_date"] == "2021-06-29"
+            && (&*row["level"], &*row["comparison"]) == ("prefecture", "local")
+            && ["red", "yellow"].contains(&&*text(row, "light"))
+    });
+    let before: BTreeSet<String> =
+        of_the_day_before.map(|row| text(row, "prefecture_code")).collect();
+    assert_eq!(before, lagging["local"], "held against the figures until the end of May");
 
     let province = |line: &str, product: &str, measure: &str, comparison: &str| {
         let found = as_of.iter().find(|row| {
