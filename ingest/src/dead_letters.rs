@@ -60,7 +60,8 @@ struct PartitionReport {
     shard: ShardId,
     /// Dead letters that had been replayed before.
     after: usize,
-    dead_letters: usize,
+    /// The offsets of those that were asked for.
+    dead_letters: BTreeSet<Offset>,
     proposed: Proposed,
     /// The key of the decision; none in a dry run, or where nothing would change.
     decision: Option<String>,
@@ -93,6 +94,7 @@ pub async fn replay(config: &Config, options: &ReplayOptions) -> Result<ReplayRe
         let tp = TopicPartition::new(&*options.topic, partition);
         report.partitions.push(propose(&store, config, options, tp, &log).await?);
     }
+    report.has_all(options)?;
     // Nothing is recorded before all of it is known.
     if let Some(reason) = &options.reason {
         for partition in &mut report.partitions {
@@ -120,7 +122,8 @@ async fn propose(
     };
     let rules = Arc::new(config.rules.clone());
     let contract = checkpoint.state.contract;
-    let proposal = Proposal::new(contract, rules, IdKey(rand::random()), offsets(&wanted))
+    let dead_letters = offsets(&wanted);
+    let proposal = Proposal::new(contract, rules, IdKey(rand::random()), dead_letters.clone())
         .judged_at(now())
         .passing_over(offsets(&passed_over));
     let span = wanted.first().map(|first| first.offset).zip(wanted.last().map(|last| last.offset));
@@ -133,7 +136,7 @@ async fn propose(
             .map_err(|error| Failure::new(Exit::Software, error.to_string()))??,
     };
     let (shard, after) = (checkpoint.id, checkpoint.state.replayed.len());
-    Ok(PartitionReport { tp, shard, after, dead_letters: wanted.len(), proposed, decision: None })
+    Ok(PartitionReport { tp, shard, after, dead_letters, proposed, decision: None })
 }
 
 /// Every dead letter of a shard that counts nowhere, by offset.
@@ -248,6 +251,28 @@ impl Log {
 }
 
 impl ReplayReport {
+    /// Finds that there is a dead letter at each offset that was asked for.
+    fn has_all(&self, options: &ReplayOptions) -> Result<(), Failure> {
+        let found: BTreeSet<i64> =
+            self.partitions.iter().flat_map(|of| &of.dead_letters).map(|at| at.get()).collect();
+        let missing: Vec<String> = options
+            .offsets
+            .iter()
+            .filter(|offset| !found.contains(offset))
+            .map(ToString::to_string)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "{}: no dead letter that counts nowhere yet and was rejected for what --rejected-for says is at \
+             offset {}; see `postroad inspect dead-letters`; nothing was decided",
+            options.topic,
+            missing.join(", ")
+        );
+        Err(Failure::new(Exit::DataErr, message))
+    }
+
     /// For people: a line for each partition, then the cells that move.
     pub fn to_text(&self) -> String {
         let mut partitions = Grid::new(&["topic", "partition", "dead_letters", "applied"], &[])
@@ -311,7 +336,7 @@ impl PartitionReport {
         json!({
             "topic": &*self.tp.topic,
             "partition": self.tp.partition,
-            "dead_letters": self.dead_letters,
+            "dead_letters": self.dead_letters.len(),
             "applied": self.proposed.replay.applied.len(),
             "duplicates": self.proposed.replay.duplicates.len(),
             "rejected": rejected,

@@ -1,7 +1,7 @@
 //! `postroad dead-letters replay`: what was rejected under an old codebook counts under a new one, once.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use postroad_tests::logs::valid_event;
 use postroad_tests::mock::{Mock, PATIENCE, Site, assert_published, data_files, rows};
@@ -43,14 +43,18 @@ fn produce(mock: &Mock, partition: i32, rng: &mut StdRng, id: &str, prefecture: 
     mock.produce((PARCELS, partition), Some(NOON_MS), Some(value.as_bytes()));
 }
 
-/// The report of a replay, as machines read it.
-fn replay(site: &Site, more: &[&str]) -> Value {
+fn ask(site: &Site, more: &[&str]) -> Output {
     let config = site.config().display().to_string();
-    let output = Command::new(postroad_binary())
+    Command::new(postroad_binary())
         .args(["dead-letters", "replay", "-c", &config, "--topic", PARCELS, "--format", "json"])
         .args(more)
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// The report of a replay, as machines read it.
+fn replay(site: &Site, more: &[&str]) -> Value {
+    let output = ask(site, more);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -148,6 +152,11 @@ fn what_was_sent_again_corrected_is_not_counted_twice_by_a_replay() {
     write_codebook(&site, CODEBOOK);
     let one = replay(&site, &["--partition", "0", "--offset", "3", "--dry-run"]);
     assert_eq!(term(&one, "applied"), [json!(1)], "its twin counts nowhere");
+    let no_letter = ["--partition", "0", "--offset", "3", "--offset", "2", "--reason", "typing"];
+    let refused = ask(&site, &no_letter);
+    let complaint = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(65), "{complaint}");
+    assert!(complaint.contains("is at offset 2; see"), "{complaint}");
     let all = replay(&site, &["--reason", "a prefecture was missing"]);
     assert_eq!(term(&all, "applied"), [json!(1)]);
     assert_eq!(term(&all, "duplicates"), [json!(2)]);
