@@ -13,7 +13,7 @@
 
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::codebook::{Codebook, CsvFault, Line, PrefectureCode, Product};
@@ -134,6 +134,8 @@ pub struct Benchmark {
     pub level: Level,
     /// Of which place; `None` for the nation.
     pub code: Option<PrefectureCode>,
+    /// Of a peer, whose peer it is: the code of a province; `None` for every province but itself.
+    pub province: Option<PrefectureCode>,
     /// Of which line; `None` where it holds for every line and the total, as an economy's growth does.
     pub line: Option<Line>,
     /// What of one's own is held against it.
@@ -184,8 +186,14 @@ pub struct CurveKey {
     pub year: i64,
 }
 
-/// Which part of a year's plan is expected by the end of each day that is given.
-pub type Curve = BTreeMap<BusinessDay, Percent>;
+/// How a year's plan is expected to be met.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Curve {
+    /// Which part of it is expected by the end of each day that is given.
+    pub shares: BTreeMap<BusinessDay, Percent>,
+    /// Who says so, `synthetic` where nobody does; empty where no row of it names anybody.
+    pub sources: BTreeSet<String>,
+}
 
 /// Savings balances at the end of a day.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -292,7 +292,7 @@ fn expected(
     let curve = [code, None]
         .into_iter()
         .find_map(|code| input.reference.curves.get(&CurveKey { code, line, measure, year }));
-    if let Some(curve) = curve {
+    if let Some(curve) = curve.map(|curve| &curve.shares) {
         let before = curve.range(..=as_of).next_back();
         let begin = (as_of.year_start().plus_days(-1), Percent::from_millionths(0));
         let (from, reached) = before.map_or(begin, |(day, share)| (*day, *share));

@@ -33,6 +33,7 @@ pub(super) fn benchmarks(text: &str, codebook: Known<'_>, faults: &mut Faults) -
             Some(Level::Prefecture) => prefecture(row, codebook, faults).map(Some),
             _ => row.code("code", faults).map(Some),
         };
+        let province = versus.and_then(|versus| peer_of(row, versus, codebook, faults));
         let line = line(row, faults).ok();
         let measure = named(row, "measure", Measure::ALL, faults);
         let period = day(row, "period_start", faults).zip(day(row, "period_end", faults));
@@ -43,10 +44,11 @@ pub(super) fn benchmarks(text: &str, codebook: Known<'_>, faults: &mut Faults) -
         let weight = weight(row, faults);
         let (basis, source) = (row.get("basis").to_owned(), row.text("source", faults));
         let published_at = row.date("published_at", faults);
-        let parts = (versus.zip(level), code.zip(line), measure.zip(period), percent.zip(weight));
+        let place = code.zip(province);
+        let parts = (versus.zip(level), place.zip(line), measure.zip(period), percent.zip(weight));
         let (
             Some((versus, level)),
-            Some((code, line)),
+            Some(((code, province), line)),
             Some((measure, (period_start, period_end))),
             Some((percent, weight)),
         ) = parts
@@ -57,6 +59,7 @@ pub(super) fn benchmarks(text: &str, codebook: Known<'_>, faults: &mut Faults) -
             versus,
             level,
             code,
+            province,
             line,
             measure,
             period_start,
@@ -69,6 +72,34 @@ pub(super) fn benchmarks(text: &str, codebook: Known<'_>, faults: &mut Faults) -
         });
     });
     benchmarks
+}
+
+/// Of which province a row is a peer; `None` within for every one.
+fn peer_of(
+    row: &Row<'_>,
+    versus: Versus,
+    codebook: Known<'_>,
+    faults: &mut Faults,
+) -> Option<Option<PrefectureCode>> {
+    if row.get("province").is_empty() {
+        return Some(None);
+    }
+    if versus != Versus::Peer {
+        let problem = format!("says whose peer a row is; leave it empty where versus is {versus}");
+        faults.push(row.fault("province", problem));
+        return None;
+    }
+    let province = row.code("province", faults)?;
+    let is_known = |codebook: &Codebook| {
+        codebook.prefectures().any(|prefecture| prefecture.province_code == province)
+    };
+    if !codebook.is_none_or(is_known) {
+        let problem = format!("{province} is no province_code of prefectures.csv; correct it");
+        faults.push(row.fault("province", problem));
+    } else if row.get("code") == row.get("province") {
+        faults.push(row.fault("province", "no province is its own peer; name another, or none"));
+    }
+    Some(Some(province))
 }
 
 /// What was published: `share_pct` of the balance share, `growth_pct` of all else.
@@ -159,12 +190,15 @@ pub(super) fn curves(
         };
         let (year, _, _) = date.civil();
         let curve = curves.entry(CurveKey { code, line, measure, year }).or_default();
-        let falls = curve.range(..date).next_back().is_some_and(|(_, before)| *before > share)
-            || curve.range(date..).next().is_some_and(|(_, after)| *after < share);
+        let source = row.get("source");
+        curve.sources.extend(Some(source).filter(|source| !source.is_empty()).map(str::to_owned));
+        let shares = &mut curve.shares;
+        let falls = shares.range(..date).next_back().is_some_and(|(_, before)| *before > share)
+            || shares.range(date..).next().is_some_and(|(_, after)| *after < share);
         if falls {
             faults.push(row.fault("share_pct", "the curve falls; a cumulative share never does"));
         }
-        if curve.insert(date, share).is_some() {
+        if shares.insert(date, share).is_some() {
             faults.push(row.fault("date", "the day stands twice; keep one row"));
         }
     });

@@ -96,6 +96,46 @@ fn a_share_is_no_growth_and_a_weight_no_fraction() {
 }
 
 #[test]
+fn a_peer_may_be_the_peer_of_one_province_alone() {
+    let columns =
+        "versus,level,code,province,line,measure,period_start,period_end,growth_pct,source\n";
+    let read = |place: &str| {
+        let text = format!("{columns}{place},,revenue,2021-01-01,2021-06-30,7.1,synthetic\n");
+        let files = ReferenceFiles { benchmarks: Some(&text), ..Default::default() };
+        Reference::from_csv(files, Some(&Codebook::liaoning()))
+    };
+    let province = |place| read(place).expect("it is sound").benchmarks[0].province;
+    assert_eq!(province("peer,province,220000,210000"), PrefectureCode::new(210_000));
+    assert_eq!(province("peer,province,220000,"), None, "of every province");
+    let fault = |place| read(place).expect_err("a fault")[0].to_string();
+    for (place, problem) in [
+        ("local,prefecture,210100,210000", "leave it empty where versus is local"),
+        ("peer,province,220000,Liaoning", "`Liaoning` is not a GB/T 2260 code"),
+        ("peer,province,220000,230000", "230000 is no province_code of prefectures.csv"),
+        ("peer,province,210000,210000", "no province is its own peer"),
+    ] {
+        let fault = fault(place);
+        assert!(
+            fault.contains("benchmarks.csv:2: province: ") && fault.contains(problem),
+            "{fault}"
+        );
+    }
+}
+
+#[test]
+fn a_balance_and_a_curve_say_whose_word_they_are() {
+    let reference = Reference::from_csv(ReferenceFiles::LIAONING, None).expect("it is sound");
+    let mut balances = reference.balances.values().flat_map(BTreeMap::values);
+    assert!(balances.all(|balance| balance.source == "synthetic"));
+    let synthetic = BTreeSet::from(["synthetic".to_owned()]);
+    assert!(reference.curves.values().all(|curve| curve.sources == synthetic));
+    let text = "code,line,measure,date,share_pct\n,,revenue,2021-12-31,100\n";
+    let files = ReferenceFiles { plan_curves: Some(text), ..Default::default() };
+    let curves = Reference::from_csv(files, None).expect("no source is asked for").curves;
+    assert!(curves.values().all(|curve| curve.sources.is_empty()));
+}
+
+#[test]
 fn the_built_in_set_is_sound_and_says_what_nobody_has_published() {
     let reference = Reference::from_csv(ReferenceFiles::LIAONING, Some(&Codebook::liaoning()))
         .expect("it is sound");
