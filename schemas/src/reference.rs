@@ -126,6 +126,12 @@ fn scaled(text: &str, decimals: usize) -> Option<i64> {
     Some(sign * (whole.parse::<i64>().ok()? * 10_i64.pow(u32::try_from(decimals).ok()?) + part))
 }
 
+/// Money as reference files have it: yuan, with two decimals.
+pub fn yuan(amount: Fen) -> String {
+    let (sign, fen) = (if amount < Fen::ZERO { "-" } else { "" }, amount.get().unsigned_abs());
+    format!("{sign}{}.{:02}", fen / 100, fen % 100)
+}
+
 /// A published figure that growth, or a share, is held against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Benchmark {

@@ -239,7 +239,7 @@ fn amount(row: &Row<'_>, column: &str, measure: Measure, faults: &mut Faults) ->
 }
 
 /// Yuan of at most two decimals and thirteen whole digits, as fen.
-fn yuan(text: &str) -> Option<i64> {
+pub(super) fn yuan(text: &str) -> Option<i64> {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
     let is_number =

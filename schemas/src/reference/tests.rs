@@ -277,6 +277,16 @@ fn the_built_in_set_is_sound_and_says_what_nobody_has_published() {
 }
 
 #[test]
+fn money_is_written_as_it_is_read() {
+    for (fen, text) in
+        [(0, "0.00"), (5, "0.05"), (-5, "-0.05"), (-125, "-1.25"), (10_000, "100.00")]
+    {
+        assert_eq!(yuan(Fen::new(fen)), text);
+        assert_eq!(rows::yuan(text).map(i128::from), Some(fen));
+    }
+}
+
+#[test]
 fn percentages_are_exact() {
     for (text, millionths) in [
         ("45.8", 45_800_000),
