@@ -224,6 +224,19 @@ mutation 'the publish: an inspection finds no file that differs' ingest/src/publ
     '            if !whole && key.is_empty() {' \
     ingest:a_crash_between_manifest_and_files_is_made_good_by_whoever_comes_next
 
+mutation 'the freezing: days that are final are evaluated again' ingest/src/publish/indicators.rs \
+    'frozen_through.map_or(first, |frozen| first.max(frozen.plus_days(1)))' \
+    'frozen_through.map_or(first, |_| first)' \
+    ingest:days_that_are_final_are_frozen_with_their_reference_data
+
+mutation 'the reload: a set that is bad takes the place of the one before' \
+    ingest/src/reference/source.rs \
+    'self.set = Arc::new(ReferenceSet::load(dir)?);' \
+    'let read = ReferenceSet::load(dir);
+        self.set = Arc::new(read.clone().unwrap_or_else(|_| ReferenceSet::liaoning()));
+        read?;' \
+    ingest:a_folder_is_read_again_once_it_has_changed_and_come_to_rest
+
 rm -rf "$tree"
 printf '%s mechanisms, %s failures, %s s\n' "$count" "$failures" "$SECONDS"
 [[ $failures == 0 && $count != 0 ]]

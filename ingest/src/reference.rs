@@ -1,10 +1,10 @@
 //! Reference data of an instance: built in, or read from a folder; always as a whole, and known by the
 //! hash of its content, under which the store keeps what publishes were made with.
 
+mod baselines;
 mod source;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -15,7 +15,6 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub use self::source::{ReferenceSource, Reread};
 use crate::config::Fault;
-use crate::publish::{parquet_file, rows};
 
 /// The file that says which prefectures there are.
 const PREFECTURES: &str = "prefectures.csv";
@@ -34,7 +33,7 @@ pub struct ReferenceSet {
     pub figures: Reference,
     /// The first half of the hash of its content, in hexadecimal digits.
     pub version: String,
-    /// The text of its files by name.
+    /// The text of every file that it was read from by name, the built-in ones included.
     files: BTreeMap<String, String>,
 }
 
@@ -52,25 +51,14 @@ impl ReferenceSet {
     ///
     /// # Errors
     /// Every fault of every file.
-    pub fn from_files(files: BTreeMap<String, String>) -> Result<Self, Vec<CsvFault>> {
-        let text = |name: &str| files.get(name).map(String::as_str);
-        let mut faults = Vec::new();
-        let (prefectures, products) = (text(PREFECTURES), text(PRODUCTS));
-        let codebook = Codebook::from_csv(
-            PREFECTURES,
-            prefectures.unwrap_or(Codebook::LIAONING_CSV),
-            products,
-        );
-        let codebook = codebook.map_err(|mut found| faults.append(&mut found)).ok();
-        let figures = if files.is_empty() {
-            Reference::from_csv(ReferenceFiles::LIAONING, codebook.as_ref())
-        } else {
-            Reference::from_csv(ReferenceFiles::by_name(text), codebook.as_ref())
-        };
-        let figures = figures.map_err(|mut found| faults.append(&mut found)).ok();
-        let (Some(codebook), Some(figures)) = (codebook, figures) else { return Err(faults) };
-        let version = format!("{:032x}", xxh3_128(&content(&files)));
-        Ok(Self { codebook, figures, version: version[..16].to_owned(), files })
+    pub fn from_files(given: BTreeMap<String, String>) -> Result<Self, Vec<CsvFault>> {
+        let files = with_built_in(given);
+        Ok(Self::new(read(&files, Codebook::from_csv, Reference::from_csv)?, files))
+    }
+
+    fn new((codebook, figures): (Codebook, Reference), files: BTreeMap<String, String>) -> Self {
+        let hash = format!("{:032x}", xxh3_128(&content(&files)));
+        Self { codebook, figures, version: hash[..16].to_owned(), files }
     }
 
     /// Reads the files of a folder.
@@ -79,18 +67,22 @@ impl ReferenceSet {
     /// Every fault of the files, those that cannot be read or have no known name included.
     pub fn load(dir: &Path) -> Result<Self, Vec<Fault>> {
         let files = read_files(dir)?;
-        Self::from_files(files).map_err(|faults| {
-            let place = |fault: &CsvFault| CsvFault {
-                file: dir.join(&fault.file).display().to_string(),
-                ..fault.clone()
+        let is_table = dir.join(BASELINES_TABLE).exists();
+        let place = |fault: CsvFault| {
+            let (file, line) = if is_table && fault.file == BASELINES {
+                (BASELINES_TABLE, fault.line.saturating_sub(1))
+            } else {
+                (&*fault.file, fault.line)
             };
-            let fault = |fault: &CsvFault| Fault {
-                key: String::new(),
-                value: String::new(),
-                remedy: place(fault).to_string(),
-            };
-            faults.iter().map(fault).collect()
-        })
+            let file = dir.join(file).display().to_string();
+            CsvFault { file, line, ..fault }
+        };
+        let fault = |fault| Fault {
+            key: String::new(),
+            value: String::new(),
+            remedy: place(fault).to_string(),
+        };
+        Self::from_files(files).map_err(|faults| faults.into_iter().map(fault).collect())
     }
 
     /// The province of each prefecture.
@@ -104,15 +96,46 @@ impl ReferenceSet {
         content(&self.files).into()
     }
 
-    /// The inverse of [`Self::content`].
+    /// The inverse of [`Self::content`], of this release's and of earlier ones, which did not keep the
+    /// built-in files and knew fewer faults.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn from_content(content: &[u8]) -> Result<Self, String> {
-        let files = serde_json::from_slice(content).map_err(|error| error.to_string())?;
-        Self::from_files(files)
-            .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        let kept: BTreeMap<String, String> =
+            serde_json::from_slice(content).map_err(|error| error.to_string())?;
+        let files = with_built_in(kept.clone());
+        let read = read(&files, Codebook::from_kept_csv, Reference::from_kept_csv);
+        let read = read.map_err(|faults| {
+            faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        });
+        Ok(Self::new(read?, kept))
     }
+}
+
+/// What a set is read from: the files that are given, and the built-in ones that it uses besides.
+fn with_built_in(mut files: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let codebook = [(PREFECTURES, Codebook::LIAONING_CSV), (PRODUCTS, Codebook::PRODUCTS_CSV)];
+    let figures = files.is_empty().then(|| ReferenceFiles::LIAONING.texts());
+    for (name, text) in figures.into_iter().flatten().chain(codebook) {
+        files.entry(name.to_owned()).or_insert_with(|| text.to_owned());
+    }
+    files
+}
+
+fn read(
+    files: &BTreeMap<String, String>,
+    codebook: impl FnOnce(&str, &str, Option<&str>) -> Result<Codebook, Vec<CsvFault>>,
+    figures: impl FnOnce(ReferenceFiles<'_>, Option<&Codebook>) -> Result<Reference, Vec<CsvFault>>,
+) -> Result<(Codebook, Reference), Vec<CsvFault>> {
+    let text = |name: &str| files.get(name).map(String::as_str);
+    let mut faults = Vec::new();
+    let prefectures = text(PREFECTURES).unwrap_or_default();
+    let codebook = codebook(PREFECTURES, prefectures, text(PRODUCTS));
+    let codebook = codebook.map_err(|mut found| faults.append(&mut found)).ok();
+    let figures = figures(ReferenceFiles::by_name(text), codebook.as_ref());
+    let figures = figures.map_err(|mut found| faults.append(&mut found)).ok();
+    codebook.zip(figures).ok_or(faults)
 }
 
 fn content(files: &BTreeMap<String, String>) -> Vec<u8> {
@@ -140,9 +163,17 @@ fn read_files(dir: &Path) -> Result<BTreeMap<String, String>, Vec<Fault>> {
         let is_known =
             [PREFECTURES, PRODUCTS].contains(&&*name) || ReferenceFiles::NAMES.contains(&&*name);
         if name == BASELINES_TABLE {
-            match read_baselines(&entry.path()) {
+            if dir.join(BASELINES).exists() {
+                let problem =
+                    "stands beside baselines.csv, and only one of them is read; move one away";
+                faults.push(fault(format!("{name} {problem}")));
+                continue;
+            }
+            match baselines::read(&entry.path()) {
                 Ok(text) => drop(files.insert(BASELINES.to_owned(), text)),
-                Err(problem) => faults.push(fault(format!("{name}: {problem}"))),
+                Err(problems) => faults.extend(
+                    problems.into_iter().map(|problem| fault(format!("{name}: {problem}"))),
+                ),
             }
         } else if is_known {
             match std::fs::read_to_string(entry.path()) {
@@ -164,29 +195,6 @@ fn read_files(dir: &Path) -> Result<BTreeMap<String, String>, Vec<Fault>> {
         faults.push(fault(remedy.to_owned()));
     }
     if faults.is_empty() { Ok(files) } else { Err(faults) }
-}
-
-/// The days of a table like `daily_rollups`, as the text of `baselines.csv`.
-fn read_baselines(path: &Path) -> Result<String, String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let batch = parquet_file::decode_untrusted(bytes.into()).map_err(|error| error.to_string())?;
-    let cells = rows::read_daily_rollups(&batch).ok_or(
-        "it lacks a column, or has another type than `daily_rollups` has; export business_date, \
-         prefecture_code, product_code, volume, revenue_yuan and balance_yuan",
-    )?;
-    let mut text = "date,code,product,volume,revenue_yuan,balance_yuan\n".to_owned();
-    for (cell, measures) in cells {
-        let yuan = |fen: i128| {
-            let sign = if fen < 0 { "-" } else { "" };
-            format!("{sign}{}.{:02}", fen.abs() / 100, fen.abs() % 100)
-        };
-        let (revenue, balance) = (measures.revenue.get(), measures.balance.get());
-        let (day, code, product, volume) =
-            (cell.day, cell.prefecture, cell.product, measures.volume);
-        let _ =
-            writeln!(text, "{day},{code},{product},{volume},{},{}", yuan(revenue), yuan(balance));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

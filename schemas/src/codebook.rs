@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::Contract;
 pub use crate::csv_rows::CsvFault;
-use crate::csv_rows::read_rows;
+use crate::csv_rows::{Columns, Severity, read_rows};
 use crate::reject::closed_names;
 use crate::units::BusinessDay;
 
@@ -176,11 +176,11 @@ pub struct Codebook {
     products: BTreeMap<Product, ProductName>,
 }
 
-const PRODUCTS_CSV: &str = include_str!("../data/products.csv");
-
 impl Codebook {
     /// The text of the built-in `prefectures.csv`.
     pub const LIAONING_CSV: &str = include_str!("../data/liaoning.csv");
+    /// The text of the built-in `products.csv`.
+    pub const PRODUCTS_CSV: &str = include_str!("../data/products.csv");
     /// The text of a `prefectures.csv` of all China.
     pub const CHINA_CSV: &str = include_str!("../data/china.csv");
 
@@ -213,10 +213,27 @@ impl Codebook {
         prefectures: &str,
         products: Option<&str>,
     ) -> Result<Self, Vec<CsvFault>> {
+        CsvFault::none_of(Self::read(file, prefectures, products))
+    }
+
+    /// Reads what some release has accepted, whatever this one would say of it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn from_kept_csv(
+        file: &str,
+        prefectures: &str,
+        products: Option<&str>,
+    ) -> Result<Self, Vec<CsvFault>> {
+        CsvFault::readable(Self::read(file, prefectures, products))
+    }
+
+    fn read(file: &str, prefectures: &str, products: Option<&str>) -> (Self, Vec<CsvFault>) {
+        let products = products.unwrap_or(Self::PRODUCTS_CSV);
         let mut faults = Vec::new();
         let prefectures = read_prefectures(file, prefectures, &mut faults);
-        let products = read_products("products.csv", products.unwrap_or(PRODUCTS_CSV), &mut faults);
-        if faults.is_empty() { Ok(Self { prefectures, products }) } else { Err(faults) }
+        let products = read_products("products.csv", products, &mut faults);
+        (Self { prefectures, products }, faults)
     }
 
     /// Every prefecture, in the order of the codes.
@@ -245,9 +262,12 @@ fn read_prefectures(
     text: &str,
     faults: &mut Vec<CsvFault>,
 ) -> BTreeMap<PrefectureCode, Prefecture> {
-    let columns = ["code", "name", "name_zh", "province_code", "province", "province_zh"];
+    let columns = Columns {
+        required: &["code", "name", "name_zh", "province_code", "province", "province_zh"],
+        optional: &["valid_from", "valid_to"],
+    };
     let mut prefectures = BTreeMap::new();
-    read_rows(file, text, &columns, faults, |row, faults| {
+    read_rows(file, text, columns, faults, |row, faults| {
         let code = row.code("code", faults);
         let province_code = row.code("province_code", faults);
         let name = row.text("name", faults);
@@ -277,6 +297,7 @@ fn read_prefectures(
             line: 1,
             column: String::new(),
             problem: "no prefecture is given; at least one is needed".to_owned(),
+            severity: Severity::Unreadable,
         });
     }
     prefectures
@@ -287,8 +308,9 @@ fn read_products(
     text: &str,
     faults: &mut Vec<CsvFault>,
 ) -> BTreeMap<Product, ProductName> {
+    let columns = Columns { required: &["code", "line", "name", "name_zh"], optional: &[] };
     let mut products = BTreeMap::new();
-    read_rows(file, text, &["code", "line", "name", "name_zh"], faults, |row, faults| {
+    read_rows(file, text, columns, faults, |row, faults| {
         let names =
             ProductName { name: row.text("name", faults), name_zh: row.text("name_zh", faults) };
         let code = row.get("code");

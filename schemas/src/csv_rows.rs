@@ -17,6 +17,41 @@ pub struct CsvFault {
     pub column: String,
     /// What is wrong and how to mend it.
     pub problem: String,
+    /// Whether the file can be read all the same.
+    pub severity: Severity,
+}
+
+/// What a fault keeps a program from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// From reading the file.
+    Unreadable,
+    /// From taking it for what anybody meant. What the store has kept since before this was looked at
+    /// is read as it was then.
+    Refused,
+}
+
+impl CsvFault {
+    /// What was read, unless there are faults.
+    pub(crate) fn none_of<T>(read: (T, Vec<Self>)) -> Result<T, Vec<Self>> {
+        if read.1.is_empty() { Ok(read.0) } else { Err(read.1) }
+    }
+
+    /// What was read, unless it could not be.
+    pub(crate) fn readable<T>((read, mut faults): (T, Vec<Self>)) -> Result<T, Vec<Self>> {
+        faults.retain(|fault| fault.severity == Severity::Unreadable);
+        Self::none_of((read, faults))
+    }
+}
+
+/// The columns of a file. Those of other names are faults, except where the name begins with `x_`, or
+/// is empty, as spreadsheets leave it.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<'a> {
+    /// Those that every file has.
+    pub(crate) required: &'a [&'a str],
+    /// Those that it may have.
+    pub(crate) optional: &'a [&'a str],
 }
 
 /// One row of a CSV file, with the means to complain about it.
@@ -28,6 +63,11 @@ pub(crate) struct Row<'a> {
 }
 
 impl Row<'_> {
+    /// The row's line, counted from 1, the header included.
+    pub(crate) fn line(&self) -> u64 {
+        self.line
+    }
+
     pub(crate) fn get(&self, column: &str) -> &str {
         let index = self.header.iter().position(|name| name == column);
         index.and_then(|i| self.record.get(i)).unwrap_or("").trim()
@@ -39,7 +79,13 @@ impl Row<'_> {
             line: self.line,
             column: column.to_owned(),
             problem: problem.into(),
+            severity: Severity::Unreadable,
         }
+    }
+
+    /// A fault with which the row can be read all the same.
+    pub(crate) fn refusal(&self, column: &str, problem: impl Into<String>) -> CsvFault {
+        CsvFault { severity: Severity::Refused, ..self.fault(column, problem) }
     }
 
     pub(crate) fn text(&self, column: &str, faults: &mut Vec<CsvFault>) -> String {
@@ -74,11 +120,35 @@ impl Row<'_> {
     }
 }
 
-/// Calls `each` with every row, after checking that the header has the columns.
+impl Columns<'_> {
+    /// The columns of a header that are none of these, or stand twice.
+    fn unknown<'h>(&self, header: &'h csv::StringRecord) -> Vec<(&'h str, String)> {
+        let known: Vec<&str> = self.required.iter().chain(self.optional).copied().collect();
+        let mut unknown = Vec::new();
+        for (index, name) in header.iter().enumerate() {
+            if name.is_empty() || name.starts_with("x_") {
+                continue;
+            }
+            if !known.contains(&name) {
+                let problem = format!(
+                    "is no column of this file; write one of {}, or begin the name with x_ to have it \
+                     passed over",
+                    known.join(", ")
+                );
+                unknown.push((name, problem));
+            } else if header.iter().take(index).any(|before| before == name) {
+                unknown.push((name, "the column stands twice; keep one".to_owned()));
+            }
+        }
+        unknown
+    }
+}
+
+/// Calls `each` with every row, after checking that the header has the columns and no others.
 pub(crate) fn read_rows(
     file: &str,
     text: &str,
-    columns: &[&str],
+    columns: Columns<'_>,
     faults: &mut Vec<CsvFault>,
     mut each: impl FnMut(&Row<'_>, &mut Vec<CsvFault>),
 ) {
@@ -87,17 +157,22 @@ pub(crate) fn read_rows(
         line,
         column: column.to_owned(),
         problem,
+        severity: Severity::Unreadable,
     };
-    let mut reader =
-        csv::ReaderBuilder::new().from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::Headers)
+        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
     let header = match reader.headers() {
         Ok(header) => header.clone(),
         Err(error) => {
             return faults.push(whole(1, "", format!("the header cannot be read: {error}")));
         }
     };
-    let missing: Vec<_> =
-        columns.iter().filter(|column| !header.iter().any(|name| name == **column)).collect();
+    for (column, problem) in columns.unknown(&header) {
+        faults.push(CsvFault { severity: Severity::Refused, ..whole(1, column, problem) });
+    }
+    let missing = columns.required.iter().filter(|column| !header.iter().any(|n| n == **column));
+    let missing: Vec<_> = missing.collect();
     for column in &missing {
         faults.push(whole(1, column, "the column is missing from the header".to_owned()));
     }

@@ -1,7 +1,7 @@
 //! Reference data: what the figures of the log are held against.
 //!
 //! Five CSV files beside the codebook's two. They are read as a whole: one fault and nothing of a set is
-//! used. A column that is not named here is ignored.
+//! used.
 //!
 //! | file | a row is |
 //! |---|---|
@@ -11,9 +11,10 @@
 //! | `balances.csv` | savings balances of a day, one's own and those of all banks |
 //! | `baselines.csv` | a day of the year before the log begins |
 
+mod benchmarks;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::codebook::{Codebook, CsvFault, Line, PrefectureCode, Product};
@@ -127,6 +128,12 @@ fn scaled(text: &str, decimals: usize) -> Option<i64> {
     Some(sign * (whole.parse::<i64>().ok()? * 10_i64.pow(u32::try_from(decimals).ok()?) + part))
 }
 
+/// Money as reference files have it: yuan, with two decimals.
+pub fn yuan(amount: Fen) -> String {
+    let (sign, fen) = (if amount < Fen::ZERO { "-" } else { "" }, amount.get().unsigned_abs());
+    format!("{sign}{}.{:02}", fen / 100, fen % 100)
+}
+
 /// A published figure that growth, or a share, is held against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Benchmark {
@@ -136,6 +143,8 @@ pub struct Benchmark {
     pub level: Level,
     /// Of which place; `None` for the nation.
     pub code: Option<PrefectureCode>,
+    /// Of a peer, whose peer it is: the code of a province; `None` for every province but itself.
+    pub province: Option<PrefectureCode>,
     /// Of which line; `None` where it holds for every line and the total, as an economy's growth does.
     pub line: Option<Line>,
     /// What of one's own is held against it.
@@ -186,8 +195,14 @@ pub struct CurveKey {
     pub year: i64,
 }
 
-/// Which part of a year's plan is expected by the end of each day that is given.
-pub type Curve = BTreeMap<BusinessDay, Percent>;
+/// How a year's plan is expected to be met.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Curve {
+    /// Which part of it is expected by the end of each day that is given, and by that of the year.
+    pub shares: BTreeMap<BusinessDay, Percent>,
+    /// Who says so, `synthetic` where nobody does; empty where no row of it names anybody.
+    pub sources: BTreeSet<String>,
+}
 
 /// Savings balances at the end of a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -252,6 +267,12 @@ impl<'a> ReferenceFiles<'a> {
         Self { benchmarks, plans, plan_curves, balances, baselines }
     }
 
+    /// The text of each file that is there, by its name.
+    pub fn texts(self) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let texts = [self.benchmarks, self.plans, self.plan_curves, self.balances, self.baselines];
+        Self::NAMES.into_iter().zip(texts).filter_map(|(name, text)| Some((name, text?)))
+    }
+
     /// The built-in set of Liaoning: the figures that authorities have published, and beside them
     /// some that nobody has, whose `source` is `synthetic`.
     pub const LIAONING: ReferenceFiles<'static> = ReferenceFiles {
@@ -273,17 +294,31 @@ impl Reference {
         files: ReferenceFiles<'_>,
         codebook: Option<&Codebook>,
     ) -> Result<Self, Vec<CsvFault>> {
+        CsvFault::none_of(Self::read(files, codebook))
+    }
+
+    /// Reads what some release has accepted, whatever this one would say of it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn from_kept_csv(
+        files: ReferenceFiles<'_>,
+        codebook: Option<&Codebook>,
+    ) -> Result<Self, Vec<CsvFault>> {
+        CsvFault::readable(Self::read(files, codebook))
+    }
+
+    fn read(files: ReferenceFiles<'_>, codebook: Option<&Codebook>) -> (Self, Vec<CsvFault>) {
         let mut faults = Vec::new();
+        let found = &mut faults;
         let reference = Self {
-            benchmarks: given(files.benchmarks, |text| {
-                rows::benchmarks(text, codebook, &mut faults)
-            }),
-            plans: given(files.plans, |text| rows::plans(text, codebook, &mut faults)),
-            curves: given(files.plan_curves, |text| rows::curves(text, codebook, &mut faults)),
-            balances: given(files.balances, |text| rows::balances(text, codebook, &mut faults)),
-            baselines: given(files.baselines, |text| rows::baselines(text, codebook, &mut faults)),
+            benchmarks: given(files.benchmarks, |text| benchmarks::read(text, codebook, found)),
+            plans: given(files.plans, |text| rows::plans(text, codebook, found)),
+            curves: given(files.plan_curves, |text| rows::curves(text, codebook, found)),
+            balances: given(files.balances, |text| rows::balances(text, codebook, found)),
+            baselines: given(files.baselines, |text| rows::baselines(text, codebook, found)),
         };
-        if faults.is_empty() { Ok(reference) } else { Err(faults) }
+        (reference, faults)
     }
 }
 

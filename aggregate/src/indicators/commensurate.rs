@@ -130,8 +130,9 @@ fn newest(
     for benchmark in of_level() {
         let words = periods.entry(range_of(benchmark)).or_default();
         let word = words.entry(benchmark.code).or_insert(benchmark);
-        // A figure of the very line rather than one of all.
-        let rank = |word: &Benchmark| (word.line.is_some(), word.published_at);
+        // A figure of the very line, or for the very province, rather than one for all.
+        let rank =
+            |word: &Benchmark| (word.line.is_some(), word.province.is_some(), word.published_at);
         if rank(word) <= rank(benchmark) {
             *word = benchmark;
         }
@@ -180,7 +181,8 @@ fn is_of(input: &Input<'_>, benchmark: &Benchmark, unit: Unit, versus: Versus) -
         Level::Prefecture => prefecture.is_some() && benchmark.code == prefecture,
         // Peers are other provinces, whosever prefecture it is.
         Level::Province if versus == Versus::Peer => {
-            province.is_some() && benchmark.code != province
+            let is_for = benchmark.province.is_none() || benchmark.province == province;
+            province.is_some() && benchmark.code != province && is_for
         }
         Level::Province => {
             let is_own = prefecture.is_none() || versus != Versus::Local;

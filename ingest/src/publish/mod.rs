@@ -72,7 +72,8 @@ pub struct Snapshot {
     pub manifest: Arc<Manifest>,
     /// The merged cells.
     pub rollup: Arc<Rollup>,
-    /// The reference data that it was made with.
+    /// The reference data in use. A publish that another instance has made, or that was made before they
+    /// were replaced, may have been made with others: its manifest says which.
     pub reference: Arc<ReferenceSet>,
     /// The indicators as of the last complete day; `None` before any day is.
     pub evaluation: Option<Arc<Evaluation>>,
@@ -101,6 +102,8 @@ pub struct Publisher {
     before: Before,
     /// What is known of the indicators that this publisher published.
     known: Known,
+    /// The version of the reference data that it has seen to be in the store.
+    kept: Option<String>,
     /// Keys of files, and places of the history, that are not what the newest manifest says.
     damaged: BTreeSet<String>,
     /// Keys of files that the newest manifest does not name: a crash came before their deletion.
@@ -124,6 +127,7 @@ impl Publisher {
             manifests: Vec::new(),
             before: Before::default(),
             known: Known::default(),
+            kept: None,
             damaged: BTreeSet::new(),
             stray: BTreeSet::new(),
             is_unseen: false,
@@ -200,6 +204,7 @@ impl Publisher {
         let input = self.input(&ids, now);
         let same = input.last.as_ref().is_some_and(|last| input.shows_the_same_as(last));
         if same && self.damaged.is_empty() && self.stray.is_empty() {
+            self.keep_reference().await?;
             return Ok(None);
         }
         let draft = self.draft(input).await?;
@@ -280,9 +285,7 @@ impl Publisher {
     async fn commit(&mut self, draft: Draft) -> Result<Snapshot, PublishError> {
         let Draft { manifest, files, objects, rollup, restated, known } = draft;
         let reference = Arc::clone(&self.settings.reference);
-        if self.newest().is_none_or(|newest| newest.reference != reference.version) {
-            self.store.put_reference(&reference).await?;
-        }
+        self.keep_reference().await?;
         for (key, content) in &objects {
             self.keep(key, content).await?;
         }
@@ -313,6 +316,17 @@ impl Publisher {
         self.forget_old_manifests().await?;
         let evaluation = self.known.newest.clone();
         Ok(Snapshot { manifest, rollup, reference, evaluation })
+    }
+
+    /// Sees to it that the store keeps the reference data in use: once for each version, and anew by each
+    /// publisher, so that what somebody has deleted comes back.
+    async fn keep_reference(&mut self) -> Result<(), StoreError> {
+        let reference = &self.settings.reference;
+        if self.kept.as_ref() != Some(&reference.version) {
+            self.store.put_reference(reference).await?;
+            self.kept = Some(reference.version.clone());
+        }
+        Ok(())
     }
 
     /// Replaces every file that a publish has changed. One that is read back as something else

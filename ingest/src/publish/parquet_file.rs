@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, RecordBatch, new_null_array};
+use arrow::datatypes::{FieldRef, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::column::writer::ColumnCloseResult;
-use parquet::errors::ParquetError;
+use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{KeyValue, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::SchemaDescriptor;
 use postroad_schemas::units::BusinessDay;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -48,6 +49,8 @@ fn properties(publish: u64) -> Result<WriterProperties, ParquetError> {
 #[derive(Debug, Clone)]
 pub struct Group {
     file: Bytes,
+    /// Its place in the file.
+    index: usize,
     metadata: RowGroupMetaData,
 }
 
@@ -59,6 +62,33 @@ impl Group {
             _ => None,
         }
     }
+
+    /// The group as one of this schema: itself, or where an earlier release had fewer columns, the same
+    /// rows with nulls for what has been added since.
+    fn fitted(&self, schema: &SchemaRef, descriptor: &SchemaDescriptor) -> ParquetResult<Self> {
+        if self.metadata.schema_descr().root_schema() == descriptor.root_schema() {
+            return Ok(self.clone());
+        }
+        let builder = ParquetRecordBatchReaderBuilder::try_new(self.file.clone())?;
+        let batch = first_batch(builder.with_row_groups(vec![self.index]), self.rows())?;
+        let read = batch.schema();
+        if let Some(field) = read.fields().iter().find(|f| schema.index_of(f.name()).is_err()) {
+            let problem = "is of a newer release; run that one, since this one would lose it";
+            return Err(ParquetError::General(format!("the column {} {problem}", field.name())));
+        }
+        let column = |field: &FieldRef| match batch.column_by_name(field.name()) {
+            Some(column) => Arc::clone(column),
+            None => new_null_array(field.data_type(), batch.num_rows()),
+        };
+        let columns = schema.fields().iter().map(column).collect();
+        let fitted = encode(&RecordBatch::try_new(Arc::clone(schema), columns)?, 0)?;
+        let group = groups(&fitted)?.into_iter().next();
+        group.ok_or_else(|| ParquetError::General("a group without rows".to_owned()))
+    }
+
+    fn rows(&self) -> u64 {
+        u64::try_from(self.metadata.num_rows()).unwrap_or_default()
+    }
 }
 
 /// The row groups of a file that [`encode`] or [`splice`] has made.
@@ -67,8 +97,13 @@ impl Group {
 /// Where the bytes are no Parquet file.
 pub fn groups(file: &Bytes) -> Result<Vec<Group>, ParquetError> {
     let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
-    let groups = metadata.row_groups().iter();
-    Ok(groups.map(|group| Group { file: file.clone(), metadata: group.clone() }).collect())
+    let groups = metadata.row_groups().iter().enumerate();
+    let group = |(index, metadata): (usize, &RowGroupMetaData)| Group {
+        file: file.clone(),
+        index,
+        metadata: metadata.clone(),
+    };
+    Ok(groups.map(group).collect())
 }
 
 /// Those of days up to one, inclusive.
@@ -92,18 +127,21 @@ pub struct Spliced {
     pub hash: u128,
 }
 
-/// Puts a file together from row groups as they are encoded, whatever files they are of.
+/// Puts a file together from row groups as they are encoded, whatever files they are of. Those that an
+/// earlier release has written with fewer columns are encoded again.
 ///
 /// # Errors
-/// Where a group is not of this schema.
+/// Where a group has a column that is not in this schema, or is of another type there, or lacks one that
+/// cannot be null.
 pub fn splice(schema: &SchemaRef, groups: &[Group], publish: u64) -> Result<Spliced, ParquetError> {
     let properties = Arc::new(properties(publish)?);
     let descriptor = ArrowSchemaConverter::new().convert(schema)?;
     let mut writer =
         SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), properties)?;
     let (mut rows, mut hash) = (0, Xxh3::new());
-    for Group { file, metadata } in groups {
-        let group_rows = u64::try_from(metadata.num_rows()).unwrap_or_default();
+    for group in groups {
+        let group = group.fitted(schema, &descriptor)?;
+        let (group_rows, Group { file, metadata, .. }) = (group.rows(), group);
         let mut group = writer.next_row_group()?;
         for column in metadata.columns() {
             let (start, length) = column.byte_range();
@@ -118,7 +156,7 @@ pub fn splice(schema: &SchemaRef, groups: &[Group], publish: u64) -> Result<Spli
                 column_index: None,
                 offset_index: None,
             };
-            group.append_column(file, closed)?;
+            group.append_column(&file, closed)?;
         }
         group.close()?;
         rows += group_rows;
@@ -132,8 +170,16 @@ pub fn splice(schema: &SchemaRef, groups: &[Group], publish: u64) -> Result<Spli
 /// Where the bytes are no Parquet file.
 pub fn decode(bytes: Bytes) -> Result<RecordBatch, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-    let schema = builder.schema().clone();
     let rows = builder.metadata().file_metadata().num_rows();
+    first_batch(builder, u64::try_from(rows).unwrap_or_default())
+}
+
+/// The first so many rows.
+fn first_batch(
+    builder: ParquetRecordBatchReaderBuilder<Bytes>,
+    rows: u64,
+) -> ParquetResult<RecordBatch> {
+    let schema = builder.schema().clone();
     let all = builder.with_batch_size(usize::try_from(rows).unwrap_or(0).max(1));
     match all.build()?.next() {
         Some(batch) => Ok(batch?),

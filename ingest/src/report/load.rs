@@ -196,6 +196,7 @@ async fn reference(store: &Store, version: &str) -> Result<ReferenceSet, Failure
     }
     let message = format!(
         "{}: the store does not keep the reference data {version} that its newest publish was made with; \
+         restore references/{version}.json, start an instance that uses them, which writes them again, or \
          name a folder with them: --reference DIR",
         store.name()
     );

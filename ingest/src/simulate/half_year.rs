@@ -11,7 +11,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use postroad_schemas::contract::Contract;
-use postroad_schemas::units::{BusinessDay, Timestamp};
+use postroad_schemas::reference::yuan;
+use postroad_schemas::units::{BusinessDay, Fen, Timestamp};
 use serde_json::{Value, json};
 
 use super::province::Simulated;
@@ -351,21 +352,27 @@ fn plans(through: BusinessDay) -> String {
         for ((line, revenue), (_, expected)) in city.revenue(false).into_iter().zip(EXPECTED) {
             let fen = revenue * 1_000 / (expected + city.attained);
             total += fen;
-            let _ = writeln!(text, "{},{line},revenue,{year},{},synthetic", city.code, yuan(fen));
+            let _ = writeln!(
+                text,
+                "{},{line},revenue,{year},{},synthetic",
+                city.code,
+                yuan(Fen::new(fen.into()))
+            );
         }
-        let _ = writeln!(text, "{},total,revenue,{year},{},synthetic", city.code, yuan(total));
+        let _ = writeln!(
+            text,
+            "{},total,revenue,{year},{},synthetic",
+            city.code,
+            yuan(Fen::new(total.into()))
+        );
     }
     text
 }
 
-fn yuan(fen: i64) -> String {
-    format!("{}.{:02}", fen / 100, fen % 100)
-}
-
 fn plan_curves(through: BusinessDay) -> String {
-    let mut text = "code,line,measure,date,share_pct\n".to_owned();
+    let mut text = "code,line,measure,date,share_pct,source\n".to_owned();
     for (line, expected) in EXPECTED.into_iter().chain([("total", 493)]) {
-        let _ = writeln!(text, ",{line},revenue,{through},{}", percent(expected));
+        let _ = writeln!(text, ",{line},revenue,{through},{},synthetic", percent(expected));
     }
     text
 }

@@ -89,8 +89,9 @@ impl Report {
             lines.push(format!("{table} {rows} in {files}: {outcome}"));
         }
         if self.tables.other_names {
-            let line = "names were not compared: the reference data of the configuration are not \
-                        those of the publish";
+            let line = "names, benchmarks and indicators were not compared: the store does not keep the \
+                        reference data of the publish, and those of the configuration are others; restore \
+                        its references/, or set reference.dir to the folder that was in use";
             lines.push(line.to_owned());
         }
         for TopicRepeats { topic, ids, one_in } in &self.repeats {

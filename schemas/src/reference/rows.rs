@@ -1,112 +1,24 @@
-//! The rows of each file, read.
+//! The rows of each file but `benchmarks.csv`, read.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::{
-    Balance, Baseline, Benchmark, Curve, CurveKey, Level, Measure, Percent, Plan, Versus, scaled,
-};
+use super::{Balance, Baseline, Curve, CurveKey, Measure, Percent, Plan, scaled};
 use crate::codebook::{Codebook, CsvFault, Line, PrefectureCode, Product};
-use crate::csv_rows::{Row, read_rows};
+use crate::csv_rows::{Columns, Row, read_rows};
 use crate::units::{BusinessDay, Fen};
 
-type Faults = Vec<CsvFault>;
+pub(super) type Faults = Vec<CsvFault>;
 /// The prefectures that may be named; any where there is none.
-type Known<'a> = Option<&'a Codebook>;
-
-pub(super) fn benchmarks(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<Benchmark> {
-    let columns = ["versus", "level", "code", "line", "measure", "period_start", "period_end"];
-    let columns: Vec<&str> = columns.into_iter().chain(["source"]).collect();
-    let mut benchmarks = Vec::new();
-    read_rows("benchmarks.csv", text, &columns, faults, |row, faults| {
-        let versus = named(row, "versus", Versus::ALL, faults);
-        if versus == Some(Versus::Plan) {
-            faults.push(row.fault("versus", "a plan stands in plans.csv; move the row there"));
-        }
-        let level = named(row, "level", Level::ALL, faults);
-        let code = match level {
-            Some(Level::Nation) if row.get("code").is_empty() => Some(None),
-            Some(Level::Nation) => {
-                faults.push(row.fault("code", "the nation has no code; leave it empty"));
-                None
-            }
-            Some(Level::Prefecture) => prefecture(row, codebook, faults).map(Some),
-            _ => row.code("code", faults).map(Some),
-        };
-        let line = line(row, faults).ok();
-        let measure = named(row, "measure", Measure::ALL, faults);
-        let period = day(row, "period_start", faults).zip(day(row, "period_end", faults));
-        if period.is_some_and(|(start, end)| end < start) {
-            faults.push(row.fault("period_end", "lies before period_start; write the last day"));
-        }
-        let percent = measure.and_then(|measure| published(row, measure, faults));
-        let weight = weight(row, faults);
-        let (basis, source) = (row.get("basis").to_owned(), row.text("source", faults));
-        let published_at = row.date("published_at", faults);
-        let parts = (versus.zip(level), code.zip(line), measure.zip(period), percent.zip(weight));
-        let (
-            Some((versus, level)),
-            Some((code, line)),
-            Some((measure, (period_start, period_end))),
-            Some((percent, weight)),
-        ) = parts
-        else {
-            return;
-        };
-        benchmarks.push(Benchmark {
-            versus,
-            level,
-            code,
-            line,
-            measure,
-            period_start,
-            period_end,
-            percent,
-            weight,
-            basis,
-            published_at,
-            source,
-        });
-    });
-    benchmarks
-}
-
-/// What was published: `share_pct` of the balance share, `growth_pct` of all else.
-fn published(row: &Row<'_>, measure: Measure, faults: &mut Faults) -> Option<Percent> {
-    let (column, other) = match measure {
-        Measure::Share => ("share_pct", "growth_pct"),
-        _ => ("growth_pct", "share_pct"),
-    };
-    if !row.get(other).is_empty() {
-        let problem = format!("of the measure {measure} the {column} is given; leave this empty");
-        faults.push(row.fault(other, problem));
-        return None;
-    }
-    let percent = Percent::parse(row.get(column));
-    if percent.is_none() {
-        faults.push(row.fault(column, not_a_number(row.get(column), 6)));
-    }
-    percent
-}
-
-/// How much a row counts in a mean with its like; 1 unless given.
-fn weight(row: &Row<'_>, faults: &mut Faults) -> Option<i64> {
-    let value = row.get("weight");
-    if value.is_empty() {
-        return Some(1);
-    }
-    let weight = value.parse().ok().filter(|weight| (1..=1_000_000_000).contains(weight));
-    if weight.is_none() {
-        let problem = format!("`{value}` is no weight; write a whole number from 1 to 1000000000");
-        faults.push(row.fault("weight", problem));
-    }
-    weight
-}
+pub(super) type Known<'a> = Option<&'a Codebook>;
 
 pub(super) fn plans(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<Plan> {
-    let columns = ["code", "line", "measure", "year", "amount", "source"];
+    let columns = Columns {
+        required: &["code", "line", "measure", "year", "amount", "source"],
+        optional: &[],
+    };
     let mut plans: Vec<Plan> = Vec::new();
-    read_rows("plans.csv", text, &columns, faults, |row, faults| {
+    read_rows("plans.csv", text, columns, faults, |row, faults| {
         let (code, line) = (prefecture(row, codebook, faults), line(row, faults).ok());
         let measure = additive(row, faults);
         let year = row.get("year").parse().ok().filter(|year| (1900..=9999).contains(year));
@@ -114,6 +26,9 @@ pub(super) fn plans(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec
             faults.push(row.fault("year", format!("`{}` is no year", row.get("year"))));
         }
         let amount = measure.and_then(|measure| amount(row, "amount", measure, faults));
+        if amount.is_some_and(|amount| amount <= 0) {
+            faults.push(row.refusal("amount", "is no plan; write an amount above 0, or no row"));
+        }
         let source = row.text("source", faults);
         let (Some(code), Some(line), Some(measure), Some(year), Some(amount)) =
             (code, line, measure, year, amount)
@@ -136,9 +51,12 @@ pub(super) fn curves(
     codebook: Known<'_>,
     faults: &mut Faults,
 ) -> BTreeMap<CurveKey, Curve> {
-    let columns = ["code", "line", "measure", "date", "share_pct"];
+    let columns = Columns {
+        required: &["code", "line", "measure", "date", "share_pct"],
+        optional: &["source"],
+    };
     let mut curves: BTreeMap<CurveKey, Curve> = BTreeMap::new();
-    read_rows("plan_curves.csv", text, &columns, faults, |row, faults| {
+    read_rows("plan_curves.csv", text, columns, faults, |row, faults| {
         let code = if row.get("code").is_empty() {
             Some(None)
         } else {
@@ -147,7 +65,7 @@ pub(super) fn curves(
         let (line, measure) = (line(row, faults).ok(), additive(row, faults));
         let date = day(row, "date", faults);
         let share = Percent::parse(row.get("share_pct"));
-        let share = share.filter(|share| (0..=100 * Percent::SCALE).contains(&share.millionths()));
+        let share = share.filter(|share| (Percent::from_millionths(0)..=WHOLE).contains(share));
         if share.is_none() {
             let problem = format!("`{}` is no share; write 0 to 100", row.get("share_pct"));
             faults.push(row.fault("share_pct", problem));
@@ -159,16 +77,36 @@ pub(super) fn curves(
         };
         let (year, _, _) = date.civil();
         let curve = curves.entry(CurveKey { code, line, measure, year }).or_default();
-        let falls = curve.range(..date).next_back().is_some_and(|(_, before)| *before > share)
-            || curve.range(date..).next().is_some_and(|(_, after)| *after < share);
+        let source = row.get("source");
+        curve.sources.extend(Some(source).filter(|source| !source.is_empty()).map(str::to_owned));
+        let shares = &mut curve.shares;
+        let falls = shares.range(..date).next_back().is_some_and(|(_, before)| *before > share)
+            || shares.range(date..).next().is_some_and(|(_, after)| *after < share);
         if falls {
             faults.push(row.fault("share_pct", "the curve falls; a cumulative share never does"));
         }
-        if curve.insert(date, share).is_some() {
+        if date == year_end(date) && share != WHOLE {
+            let problem = "a year's plan is met by its end; write 100 on 31 December, or no row";
+            faults.push(row.refusal("share_pct", problem));
+        }
+        if shares.insert(date, share).is_some() {
             faults.push(row.fault("date", "the day stands twice; keep one row"));
         }
     });
+    for Curve { shares, .. } in curves.values_mut() {
+        if let Some(last) = shares.keys().next_back().copied() {
+            shares.entry(year_end(last)).or_insert(WHOLE);
+        }
+    }
     curves
+}
+
+/// All of a year's plan.
+const WHOLE: Percent = Percent::from_millionths(100 * Percent::SCALE);
+
+/// 31 December of a day's year.
+fn year_end(day: BusinessDay) -> BusinessDay {
+    day.year_start().plus_days(366).year_start().plus_days(-1)
 }
 
 pub(super) fn balances(
@@ -176,9 +114,10 @@ pub(super) fn balances(
     codebook: Known<'_>,
     faults: &mut Faults,
 ) -> BTreeMap<PrefectureCode, BTreeMap<BusinessDay, Balance>> {
-    let columns = ["code", "date", "own_yuan", "market_yuan", "source"];
+    let columns =
+        Columns { required: &["code", "date", "own_yuan", "market_yuan", "source"], optional: &[] };
     let mut balances: BTreeMap<PrefectureCode, BTreeMap<BusinessDay, Balance>> = BTreeMap::new();
-    read_rows("balances.csv", text, &columns, faults, |row, faults| {
+    read_rows("balances.csv", text, columns, faults, |row, faults| {
         let (code, date) = (prefecture(row, codebook, faults), day(row, "date", faults));
         let own = amount(row, "own_yuan", Measure::Revenue, faults);
         let market = amount(row, "market_yuan", Measure::Revenue, faults);
@@ -203,9 +142,12 @@ pub(super) fn baselines(
     codebook: Known<'_>,
     faults: &mut Faults,
 ) -> BTreeMap<(BusinessDay, PrefectureCode, Product), Baseline> {
-    let columns = ["date", "code", "product", "volume", "revenue_yuan", "balance_yuan"];
+    let columns = Columns {
+        required: &["date", "code", "product", "volume", "revenue_yuan", "balance_yuan"],
+        optional: &["source"],
+    };
     let mut baselines = BTreeMap::new();
-    read_rows("baselines.csv", text, &columns, faults, |row, faults| {
+    read_rows("baselines.csv", text, columns, faults, |row, faults| {
         let (date, code) = (day(row, "date", faults), prefecture(row, codebook, faults));
         let product = Product::from_code(row.get("product"));
         if product.is_none() {
@@ -231,7 +173,11 @@ pub(super) fn baselines(
 }
 
 /// A prefecture of the codebook.
-fn prefecture(row: &Row<'_>, codebook: Known<'_>, faults: &mut Faults) -> Option<PrefectureCode> {
+pub(super) fn prefecture(
+    row: &Row<'_>,
+    codebook: Known<'_>,
+    faults: &mut Faults,
+) -> Option<PrefectureCode> {
     let code = row.code("code", faults)?;
     if codebook.is_some_and(|codebook| codebook.prefecture(code).is_none()) {
         let problem = format!("{code} is not in prefectures.csv; add it there, or correct it");
@@ -241,7 +187,7 @@ fn prefecture(row: &Row<'_>, codebook: Known<'_>, faults: &mut Faults) -> Option
 }
 
 /// One of a closed set of names.
-fn named<T: Copy + ToString>(
+pub(super) fn named<T: Copy + ToString>(
     row: &Row<'_>,
     column: &str,
     all: &[T],
@@ -258,7 +204,7 @@ fn named<T: Copy + ToString>(
 }
 
 /// A line, or `None` for all of them, which `total` and an empty field say.
-fn line(row: &Row<'_>, faults: &mut Faults) -> Result<Option<Line>, ()> {
+pub(super) fn line(row: &Row<'_>, faults: &mut Faults) -> Result<Option<Line>, ()> {
     match row.get("line") {
         "" | "total" => Ok(None),
         _ => named(row, "line", Line::ALL, faults).map(Some).ok_or(()),
@@ -270,7 +216,7 @@ fn additive(row: &Row<'_>, faults: &mut Faults) -> Option<Measure> {
     named(row, "measure", &[Measure::Revenue, Measure::Volume], faults)
 }
 
-fn day(row: &Row<'_>, column: &str, faults: &mut Faults) -> Option<BusinessDay> {
+pub(super) fn day(row: &Row<'_>, column: &str, faults: &mut Faults) -> Option<BusinessDay> {
     let before = faults.len();
     let date = row.date(column, faults);
     if date.is_none() && faults.len() == before {
@@ -293,7 +239,7 @@ fn amount(row: &Row<'_>, column: &str, measure: Measure, faults: &mut Faults) ->
 }
 
 /// Yuan of at most two decimals and thirteen whole digits, as fen.
-fn yuan(text: &str) -> Option<i64> {
+pub(super) fn yuan(text: &str) -> Option<i64> {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
     let is_number =
@@ -306,7 +252,7 @@ fn fen(amount: i64) -> Fen {
     Fen::new(amount.into())
 }
 
-fn not_a_number(value: &str, decimals: usize) -> String {
+pub(super) fn not_a_number(value: &str, decimals: usize) -> String {
     match decimals {
         0 => format!("`{value}` is no number; write a whole number"),
         _ => format!("`{value}` is no number; write a decimal of at most {decimals} decimals"),

@@ -96,6 +96,150 @@ fn a_share_is_no_growth_and_a_weight_no_fraction() {
 }
 
 #[test]
+fn a_peer_may_be_the_peer_of_one_province_alone() {
+    let columns =
+        "versus,level,code,province,line,measure,period_start,period_end,growth_pct,source\n";
+    let read = |place: &str| {
+        let text = format!("{columns}{place},,revenue,2021-01-01,2021-06-30,7.1,synthetic\n");
+        let files = ReferenceFiles { benchmarks: Some(&text), ..Default::default() };
+        Reference::from_csv(files, Some(&Codebook::liaoning()))
+    };
+    let province = |place| read(place).expect("it is sound").benchmarks[0].province;
+    assert_eq!(province("peer,province,220000,210000"), PrefectureCode::new(210_000));
+    assert_eq!(province("peer,province,220000,"), None, "of every province");
+    let fault = |place| read(place).expect_err("a fault")[0].to_string();
+    for (place, problem) in [
+        ("local,prefecture,210100,210000", "leave it empty where versus is local"),
+        ("peer,province,220000,Liaoning", "`Liaoning` is not a GB/T 2260 code"),
+        ("peer,province,220000,230000", "230000 is no province_code of prefectures.csv"),
+        ("peer,province,210000,210000", "no province is its own peer"),
+    ] {
+        let fault = fault(place);
+        assert!(
+            fault.contains("benchmarks.csv:2: province: ") && fault.contains(problem),
+            "{fault}"
+        );
+    }
+}
+
+#[test]
+fn a_balance_and_a_curve_say_whose_word_they_are() {
+    let reference = Reference::from_csv(ReferenceFiles::LIAONING, None).expect("it is sound");
+    let mut balances = reference.balances.values().flat_map(BTreeMap::values);
+    assert!(balances.all(|balance| balance.source == "synthetic"));
+    let synthetic = BTreeSet::from(["synthetic".to_owned()]);
+    assert!(reference.curves.values().all(|curve| curve.sources == synthetic));
+    let text = "code,line,measure,date,share_pct\n,,revenue,2021-12-31,100\n";
+    let files = ReferenceFiles { plan_curves: Some(text), ..Default::default() };
+    let curves = Reference::from_csv(files, None).expect("no source is asked for").curves;
+    assert!(curves.values().all(|curve| curve.sources.is_empty()));
+}
+
+/// A set of benchmarks alone, of which each row is held against something.
+fn benchmarks(rows: &str) -> Result<Vec<Benchmark>, Vec<String>> {
+    let columns =
+        "versus,level,code,line,measure,period_start,period_end,growth_pct,published_at,source\n";
+    let text = [columns, rows].concat();
+    let files = ReferenceFiles { benchmarks: Some(&text), ..Default::default() };
+    let read = Reference::from_csv(files, None).map(|reference| reference.benchmarks);
+    read.map_err(|faults| faults.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn of_one_figure_there_is_one_row_unless_one_is_the_later_word() {
+    let row = |line: &str, published: &str| {
+        format!("peer,province,220000,{line},revenue,2021-01-01,2021-06-30,7,{published},x\n")
+    };
+    for (first, second) in [("", ""), ("2021-07-01", "2021-07-01")] {
+        let found = benchmarks(&[row("", first), row("total", second)].concat());
+        let found = found.expect_err("which of them counts?");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("benchmarks.csv:3: published_at: "), "{found:?}");
+        assert!(found[0].contains("stands in line 2"), "{found:?}");
+    }
+    for (first, second) in [("", "2021-07-01"), ("2021-08-01", "2021-07-01")] {
+        let found = benchmarks(&[row("", first), row("", second)].concat());
+        assert_eq!(found.map(|rows| rows.len()), Ok(2), "the later word counts");
+    }
+    assert!(benchmarks(&[row("", ""), row("parcel", "")].concat()).is_ok(), "another line");
+}
+
+#[test]
+fn a_row_that_nothing_is_held_against_is_refused() {
+    for (row, column, remedy) in [
+        ("industry,nation,,basic,revenue", "measure", "basic revenue is not held against industry"),
+        ("industry,nation,,,revenue", "measure", "parcel volume, parcel revenue, finance share"),
+        ("local,prefecture,210100,,volume", "measure", "total revenue, parcel revenue"),
+        ("peer,province,220000,finance,mix", "measure", "finance mix is not held against peer"),
+        ("local,nation,,,revenue", "level", "write prefecture or province"),
+    ] {
+        let found = benchmarks(&format!("{row},2021-01-01,2021-06-30,7,,x\n"));
+        let found = found.expect_err("it would never be looked at");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(&format!("benchmarks.csv:2: {column}: ")), "{found:?}");
+        assert!(found[0].contains(remedy), "{found:?}");
+    }
+}
+
+#[test]
+fn a_column_of_another_name_is_misspelt_unless_it_says_that_it_is_ones_own() {
+    let read = |columns: &str| {
+        let text = format!("code,date,own_yuan,market_yuan,source{columns}\n");
+        Reference::from_csv(ReferenceFiles { balances: Some(&text), ..Default::default() }, None)
+    };
+    assert!(read(",x_checked_by, x_on,").is_ok(), "one's own, and what spreadsheets leave");
+    let fault = |columns| read(columns).expect_err("a fault")[0].to_string();
+    let misspelt = fault(",publised_at");
+    assert!(misspelt.starts_with("balances.csv:1: publised_at: is no column"), "{misspelt}");
+    assert!(misspelt.contains("code, date, own_yuan, market_yuan, source"), "{misspelt}");
+    assert!(misspelt.contains("x_"), "{misspelt}");
+    assert!(fault(",source").contains("stands twice"));
+    let names = Codebook::LIAONING_CSV.replace("valid_to", "valid_until");
+    let found = Codebook::from_csv("prefectures.csv", &names, None).expect_err("a fault");
+    assert!(found[0].to_string().contains("prefectures.csv:1: valid_until"), "{found:?}");
+}
+
+#[test]
+fn a_plan_is_of_something_and_its_curve_ends_with_the_year() {
+    let columns = "code,line,measure,year,amount,source\n";
+    for amount in ["0", "-1.5"] {
+        let plans = format!("{columns}210100,,revenue,2021,{amount},x\n");
+        let found = faults(ReferenceFiles { plans: Some(&plans), ..Default::default() });
+        assert_eq!(found, ["plans.csv:2: amount: is no plan; write an amount above 0, or no row"]);
+    }
+    let curve = |rows: &str| {
+        let text = format!("code,line,measure,date,share_pct\n{rows}");
+        let files = ReferenceFiles { plan_curves: Some(&text), ..Default::default() };
+        let read = Reference::from_csv(files, None).map(|reference| reference.curves);
+        read.map_err(|faults| faults[0].to_string())
+    };
+    let shares = |rows: &str| -> Vec<_> {
+        let curves = curve(rows).expect("it is sound");
+        let shares = curves.into_values().flat_map(|curve| curve.shares);
+        shares.map(|(day, share)| format!("{day} {share}")).collect()
+    };
+    let implied = ["2021-06-30 46", "2021-12-31 100"];
+    assert_eq!(shares(",,revenue,2021-06-30,46\n"), implied, "the end of the year is implied");
+    assert_eq!(shares(",,revenue,2021-06-30,46\n,,revenue,2021-12-31,100\n"), implied);
+    assert_eq!(shares(",,revenue,2021-12-01,100\n").len(), 2, "met before the year's end");
+    let fault = curve(",,revenue,2021-12-31,98.5\n").expect_err("it never is met");
+    assert!(fault.starts_with("plan_curves.csv:2: share_pct: "), "{fault}");
+    assert!(fault.contains("write 100 on 31 December"), "{fault}");
+}
+
+#[test]
+fn what_an_earlier_release_accepted_is_read_as_it_was() {
+    let plans = "code,line,measure,year,amount,source,weigth\n210100,,revenue,2021,0,x,1\n";
+    let files = ReferenceFiles { plans: Some(plans), ..Default::default() };
+    assert_eq!(faults(files).len(), 2);
+    let kept = Reference::from_kept_csv(files, None).expect("it can be read");
+    assert_eq!(kept.plans[0].amount, 0);
+    let plans = plans.replace("210100", "21010");
+    let files = ReferenceFiles { plans: Some(&plans), ..Default::default() };
+    assert_eq!(Reference::from_kept_csv(files, None).map_err(|faults| faults.len()), Err(1));
+}
+
+#[test]
 fn the_built_in_set_is_sound_and_says_what_nobody_has_published() {
     let reference = Reference::from_csv(ReferenceFiles::LIAONING, Some(&Codebook::liaoning()))
         .expect("it is sound");
@@ -130,6 +274,16 @@ fn the_built_in_set_is_sound_and_says_what_nobody_has_published() {
     let published: Vec<_> = of_cities.filter(|row| row.source != "synthetic").collect();
     assert_eq!(published.len(), 3, "no other city's figure is published");
     assert!(reference.plans.iter().all(|plan| plan.source == "synthetic"));
+}
+
+#[test]
+fn money_is_written_as_it_is_read() {
+    for (fen, text) in
+        [(0, "0.00"), (5, "0.05"), (-5, "-0.05"), (-125, "-1.25"), (10_000, "100.00")]
+    {
+        assert_eq!(yuan(Fen::new(fen)), text);
+        assert_eq!(rows::yuan(text).map(i128::from), Some(fen));
+    }
 }
 
 #[test]

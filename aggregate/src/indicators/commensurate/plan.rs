@@ -3,7 +3,7 @@
 //! A total is that of its lines, and a province's that of its prefectures: of those that have a plan, in
 //! what was planned, what was done and what is expected alike.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use num_traits::CheckedAdd;
 use postroad_schemas::codebook::{Line, PrefectureCode};
@@ -132,7 +132,14 @@ fn planned<'a>(
     let figures = book.sum(unit, scope, Period::Ytd.range(input.as_of)?);
     let done = if measure == Measure::Volume { figures.volume } else { figures.revenue };
     let amount = i128::from(plan.amount);
-    let progress = progress(input, book, (code, scope, measure), line);
+    let curve = [Some(code), None]
+        .into_iter()
+        .find_map(|code| input.reference.curves.get(&CurveKey { code, line, measure, year }));
+    let progress = match curve {
+        Some(curve) => along(&curve.shares, input.as_of),
+        None => Ok(as_last_year(input.as_of, book, (code, scope, measure))),
+    };
+    let curve_sources = curve.into_iter().flat_map(|curve| &curve.sources).map(String::as_str);
     Some(Planned {
         amount,
         done,
@@ -140,39 +147,31 @@ fn planned<'a>(
             let numerator = percent.numer().checked_mul(amount).ok_or(Why::Overflow)?;
             Ok(Exact::new(numerator, percent.denom().checked_mul(100).ok_or(Why::Overflow)?))
         }),
-        sources: BTreeSet::from([&*plan.source]),
+        sources: curve_sources.chain([&*plan.source]).collect(),
     })
 }
 
-/// Which part of the year's plan is expected by now, in per cent.
-fn progress(
-    input: &Input<'_>,
+/// Which part of the year's plan a curve expects by a day, in per cent: straight from one given day to the
+/// next, from nothing at the year's beginning to all of it at its end.
+fn along(shares: &BTreeMap<BusinessDay, Percent>, as_of: BusinessDay) -> Result<Exact, Why> {
+    let begin = (as_of.year_start().plus_days(-1), Percent::from_millionths(0));
+    let end = (year_end(as_of), Percent::from_millionths(100 * Percent::SCALE));
+    let given = |(day, share): (&BusinessDay, &Percent)| (*day, *share);
+    let (from, reached) = shares.range(..=as_of).next_back().map_or(begin, given);
+    let (to, next) = shares.range(as_of.plus_days(1)..).next().map_or(end, given);
+    if to <= from {
+        return Ok(exact(reached));
+    }
+    let elapsed = Exact::new((as_of.days() - from.days()).into(), (to.days() - from.days()).into());
+    sum(exact(reached), (exact(next) - exact(reached)) * elapsed)
+}
+
+/// The same as last year's business has it; where that says nothing, the part of the year that has passed.
+fn as_last_year(
+    as_of: BusinessDay,
     book: &Book,
     (code, scope, measure): (PrefectureCode, Scope, Measure),
-    line: Option<Line>,
-) -> Result<Exact, Why> {
-    let as_of = input.as_of;
-    let (year, _, _) = as_of.civil();
-    let curve = [Some(code), None]
-        .into_iter()
-        .find_map(|code| input.reference.curves.get(&CurveKey { code, line, measure, year }));
-    if let Some(curve) = curve {
-        let before = curve.range(..=as_of).next_back();
-        let begin = (as_of.year_start().plus_days(-1), Percent::from_millionths(0));
-        let (from, reached) = before.map_or(begin, |(day, share)| (*day, *share));
-        // By the end of the year all of it is expected.
-        let end = (year_end(as_of), Percent::from_millionths(100 * Percent::SCALE));
-        let after = curve.range(as_of.plus_days(1)..).next();
-        let (to, next) = after.map_or(end, |(day, share)| (*day, *share));
-        if to <= from {
-            return Ok(exact(reached));
-        }
-        // Straight from one given day to the next.
-        let elapsed =
-            Exact::new((as_of.days() - from.days()).into(), (to.days() - from.days()).into());
-        let rise = (exact(next) - exact(reached)) * elapsed;
-        return sum(exact(reached), rise);
-    }
+) -> Exact {
     let year_to_date = Range { first: as_of.year_start(), last: as_of };
     let [to_date, whole] = last_year(as_of);
     if book.known().has_base(year_to_date, whole) {
@@ -183,11 +182,11 @@ fn progress(
         // Business that began after this day last year says nothing of how a year goes.
         let part_by_now = Some(part(to_date)).filter(|part| *part > 0);
         if let Some(share) = part_by_now.and_then(|by_now| share(by_now, part(whole))) {
-            return Ok(share);
+            return share;
         }
     }
     let year = Range { first: as_of.year_start(), last: year_end(as_of) };
-    Ok(Exact::new(i128::from(year_to_date.days()) * 100, year.days().into()))
+    Exact::new(i128::from(year_to_date.days()) * 100, year.days().into())
 }
 
 /// The last day of a day's year.

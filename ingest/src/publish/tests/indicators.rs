@@ -155,6 +155,47 @@ async fn frozen_days_have_two_copies() {
     }
 }
 
+/// A frozen day is never evaluated again, so a column that is added later is null in its rows.
+#[tokio::test]
+async fn frozen_days_of_an_earlier_release_get_the_columns_that_were_added_since() {
+    let mut desk = Desk::new();
+    desk.settings.reference = economy("8.5");
+    let log = grown(date(6, 20));
+    desk.write(&log).await;
+    publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
+    let file = desk.bytes(&indicators_of(6)).await.expect("a file");
+    let today = Table::Indicators.schema();
+    let added = today.index_of("rank_change").expect("a column");
+    let earlier: Vec<usize> = (0..today.fields().len()).filter(|index| *index != added).collect();
+    let earlier_schema = Arc::new(today.project(&earlier).expect("a schema"));
+    let mut groups = Vec::new();
+    for group in parquet_file::groups(&file).expect("a file") {
+        let day = parquet_file::splice(&today, &[group], 1).expect("a day").bytes;
+        let day = parquet_file::decode(day).expect("a table").project(&earlier).expect("a batch");
+        let day = parquet_file::encode(&day, 1).expect("encoded");
+        groups.extend(parquet_file::groups(&day).expect("a file"));
+    }
+    assert_eq!(groups.len(), 2, "two days");
+    let earlier_file = parquet_file::splice(&earlier_schema, &groups, 1).expect("a file").bytes;
+
+    let frozen = Some((&earlier_file, date(6, 19)));
+    let month = crate::publish::indicators::month(frozen, &[], None, 2).expect("it fits");
+    let (found, expected) = (parquet_file::decode(month.file.bytes), parquet_file::decode(file));
+    let (found, expected) = (found.expect("a table"), expected.expect("a table"));
+    assert_eq!(found.schema().fields(), today.fields());
+    let rest = |batch: &RecordBatch| batch.project(&earlier).expect("a batch").columns().to_vec();
+    assert_eq!(rest(&found), rest(&expected), "every other figure is as it was");
+    assert_eq!(found.column(added).null_count(), found.num_rows());
+
+    let newer = [parquet_file::groups(&month.frozen.map_or(earlier_file, |kept| kept.bytes))]
+        .into_iter()
+        .flat_map(|groups| groups.expect("a file"))
+        .collect::<Vec<_>>();
+    let narrow = Arc::new(earlier_schema.project(&[0, 1]).expect("a schema"));
+    let error = parquet_file::splice(&narrow, &newer, 3).expect_err("a column would be lost");
+    assert!(error.to_string().contains("period_end is of a newer release"), "{error}");
+}
+
 /// Late events move figures of complete days: they are told within the interval, not at each publish,
 /// and the manifest says so meanwhile. Events of the open day move nothing.
 #[tokio::test]

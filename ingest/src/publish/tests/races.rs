@@ -58,6 +58,32 @@ async fn a_publisher_that_slept_after_its_manifest_replaces_no_file() {
     desk.check_files().await;
 }
 
+/// Somebody has cleaned up, and taken what the lights were held against for rubbish.
+#[tokio::test]
+async fn reference_data_that_were_deleted_come_back_with_the_next_publisher() {
+    let mut desk = Desk::new();
+    let mut log = Log::new(0);
+    log.express(date(6, 20));
+    desk.write(&log).await;
+    let version = desk.settings.reference.version.clone();
+    publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
+    for moves in [false, true] {
+        let key = Path::from(format!("references/{version}.json"));
+        desk.inner.delete(&key).await.expect("it was there");
+        let mut successor = desk.take_over().await;
+        if moves {
+            log.express(date(6, 20));
+            desk.write(&log).await;
+        }
+        assert_eq!(publish(&mut successor, &[&log]).await.is_some(), moves);
+        let kept = desk.store.reference(&version).await.expect("a sound store");
+        assert_eq!(kept.as_ref(), Some(&*desk.settings.reference), "it moves: {moves}");
+        let puts = desk.faulty.calls(Op::Put);
+        assert!(publish(&mut successor, &[&log]).await.is_none());
+        assert_eq!(desk.faulty.calls(Op::Put), puts, "it is put once");
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_an_old_publisher_replaced_late_does_no_lasting_harm() {
     let mut desk = Desk::new();

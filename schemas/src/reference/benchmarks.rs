@@ -1,0 +1,188 @@
+//! The rows of `benchmarks.csv`, read.
+
+use std::collections::BTreeMap;
+
+use super::rows::{Faults, Known, day, line, named, not_a_number, prefecture};
+use super::{Benchmark, Level, Measure, Percent, Versus};
+use crate::codebook::{Codebook, CsvFault, Line, PrefectureCode};
+use crate::csv_rows::{Columns, Row, read_rows};
+
+const COLUMNS: Columns<'_> = Columns {
+    required: &[
+        "versus",
+        "level",
+        "code",
+        "line",
+        "measure",
+        "period_start",
+        "period_end",
+        "source",
+    ],
+    optional: &["province", "growth_pct", "share_pct", "weight", "basis", "published_at"],
+};
+
+/// What is held against a benchmark. Any other would never be looked at.
+const ASKED: [(Versus, Measure, Option<Line>); 10] = [
+    (Versus::Local, Measure::Revenue, None),
+    (Versus::Local, Measure::Revenue, Some(Line::Parcel)),
+    (Versus::Local, Measure::Revenue, Some(Line::Finance)),
+    (Versus::Industry, Measure::Volume, Some(Line::Parcel)),
+    (Versus::Industry, Measure::Revenue, Some(Line::Parcel)),
+    (Versus::Industry, Measure::Share, Some(Line::Finance)),
+    (Versus::Peer, Measure::Revenue, None),
+    (Versus::Peer, Measure::Revenue, Some(Line::Parcel)),
+    (Versus::Peer, Measure::Revenue, Some(Line::Finance)),
+    (Versus::Peer, Measure::Volume, Some(Line::Parcel)),
+];
+
+pub(super) fn read(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<Benchmark> {
+    let mut benchmarks = Vec::new();
+    let mut lines = BTreeMap::new();
+    read_rows("benchmarks.csv", text, COLUMNS, faults, |row, faults| {
+        let versus = named(row, "versus", Versus::ALL, faults);
+        if versus == Some(Versus::Plan) {
+            faults.push(row.fault("versus", "a plan stands in plans.csv; move the row there"));
+        }
+        let level = named(row, "level", Level::ALL, faults);
+        let code = match level {
+            Some(Level::Nation) if row.get("code").is_empty() => Some(None),
+            Some(Level::Nation) => {
+                faults.push(row.fault("code", "the nation has no code; leave it empty"));
+                None
+            }
+            Some(Level::Prefecture) => prefecture(row, codebook, faults).map(Some),
+            _ => row.code("code", faults).map(Some),
+        };
+        let province = versus.and_then(|versus| peer_of(row, versus, codebook, faults).ok());
+        let line = line(row, faults).ok();
+        let measure = named(row, "measure", Measure::ALL, faults);
+        let period = day(row, "period_start", faults).zip(day(row, "period_end", faults));
+        if period.is_some_and(|(start, end)| end < start) {
+            faults.push(row.fault("period_end", "lies before period_start; write the last day"));
+        }
+        let percent = measure.and_then(|measure| published(row, measure, faults));
+        let weight = weight(row, faults);
+        let (basis, source) = (row.get("basis").to_owned(), row.text("source", faults));
+        let published_at = row.date("published_at", faults);
+        let place = code.zip(province);
+        let parts = (versus.zip(level), place.zip(line), measure.zip(period), percent.zip(weight));
+        let (
+            Some((versus, level)),
+            Some(((code, province), line)),
+            Some((measure, (period_start, period_end))),
+            Some((percent, weight)),
+        ) = parts
+        else {
+            return;
+        };
+        faults.extend(unasked(row, (versus, level, measure, line)));
+        let of = (versus, level, code, province, line, measure);
+        let key = (of, period_start, period_end, published_at);
+        if let Some(above) = lines.insert(key, row.line()) {
+            let problem = format!(
+                "the same figure stands in line {above}, and neither is the later word; keep one row, or \
+                 say when each was published"
+            );
+            faults.push(row.refusal("published_at", problem));
+        }
+        benchmarks.push(Benchmark {
+            versus,
+            level,
+            code,
+            province,
+            line,
+            measure,
+            period_start,
+            period_end,
+            percent,
+            weight,
+            basis,
+            published_at,
+            source,
+        });
+    });
+    benchmarks
+}
+
+/// Why nothing is held against a row, if nothing is.
+fn unasked(
+    row: &Row<'_>,
+    (versus, level, measure, line): (Versus, Level, Measure, Option<Line>),
+) -> Option<CsvFault> {
+    if (versus, level) == (Versus::Local, Level::Nation) {
+        let problem = "no place's economy is the nation's; write prefecture or province";
+        return Some(row.refusal("level", problem));
+    }
+    if versus == Versus::Plan || ASKED.contains(&(versus, measure, line)) {
+        return None;
+    }
+    let total = |line: Option<Line>| line.map_or("total", Line::as_str);
+    let asked = ASKED.iter().filter(|(asked, ..)| *asked == versus);
+    let asked = asked.map(|(_, measure, line)| format!("{} {measure}", total(*line)));
+    let problem = format!(
+        "{} {measure} is not held against {versus}; write one of {}",
+        total(line),
+        asked.collect::<Vec<_>>().join(", ")
+    );
+    Some(row.refusal("measure", problem))
+}
+
+/// Of which province a row is a peer; `None` for every one.
+fn peer_of(
+    row: &Row<'_>,
+    versus: Versus,
+    codebook: Known<'_>,
+    faults: &mut Faults,
+) -> Result<Option<PrefectureCode>, ()> {
+    if row.get("province").is_empty() {
+        return Ok(None);
+    }
+    if versus != Versus::Peer {
+        let problem = format!("says whose peer a row is; leave it empty where versus is {versus}");
+        faults.push(row.fault("province", problem));
+        return Err(());
+    }
+    let province = row.code("province", faults).ok_or(())?;
+    let is_known = |codebook: &Codebook| {
+        codebook.prefectures().any(|prefecture| prefecture.province_code == province)
+    };
+    if !codebook.is_none_or(is_known) {
+        let problem = format!("{province} is no province_code of prefectures.csv; correct it");
+        faults.push(row.fault("province", problem));
+    } else if row.get("code") == row.get("province") {
+        faults.push(row.fault("province", "no province is its own peer; name another, or none"));
+    }
+    Ok(Some(province))
+}
+
+/// What was published: `share_pct` of the balance share, `growth_pct` of all else.
+fn published(row: &Row<'_>, measure: Measure, faults: &mut Faults) -> Option<Percent> {
+    let (column, other) = match measure {
+        Measure::Share => ("share_pct", "growth_pct"),
+        _ => ("growth_pct", "share_pct"),
+    };
+    if !row.get(other).is_empty() {
+        let problem = format!("of the measure {measure} the {column} is given; leave this empty");
+        faults.push(row.fault(other, problem));
+        return None;
+    }
+    let percent = Percent::parse(row.get(column));
+    if percent.is_none() {
+        faults.push(row.fault(column, not_a_number(row.get(column), 6)));
+    }
+    percent
+}
+
+/// How much a row counts in a mean with its like; 1 unless given.
+fn weight(row: &Row<'_>, faults: &mut Faults) -> Option<i64> {
+    let value = row.get("weight");
+    if value.is_empty() {
+        return Some(1);
+    }
+    let weight = value.parse().ok().filter(|weight| (1..=1_000_000_000).contains(weight));
+    if weight.is_none() {
+        let problem = format!("`{value}` is no weight; write a whole number from 1 to 1000000000");
+        faults.push(row.fault("weight", problem));
+    }
+    weight
+}
