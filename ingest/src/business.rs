@@ -2,8 +2,10 @@
 //! series which vanish do vanish, and once for each, however many ask ([`Page`]).
 //!
 //! Two days matter. Sums run to the as-of day, which is the day of [`as_of`]: today so far, by the log's
-//! own clock. Who lags is told as of the last complete day, by the indicators of the publish.
+//! own clock. Who lags is told as of the last complete day, by the indicators of the publish; sums of
+//! complete days end there, too.
 
+mod complete;
 mod figures;
 mod lights;
 
@@ -79,6 +81,7 @@ fn text(snapshot: &Snapshot) -> prometheus::Result<String> {
         paces(&gauges, snapshot, as_of)?;
     }
     if let Some(evaluation) = &snapshot.evaluation {
+        complete::add(&gauges, snapshot, evaluation.as_of)?;
         lights::add(&gauges, evaluation, &snapshot.reference)?;
     }
     TextEncoder::new().encode_to_string(&gauges.0.gather())
@@ -109,11 +112,18 @@ fn info(gauges: &Gauges, codebook: &Codebook) -> prometheus::Result<()> {
     let gauge = gauges.labelled(
         "postroad_prefecture_info",
         "Always 1; the labels name a prefecture.",
-        &["prefecture", "name", "name_zh", "province"],
+        &["prefecture", "name", "name_zh", "province", "province_name", "province_name_zh"],
     )?;
     for prefecture in codebook.prefectures() {
-        let code = prefecture.code.to_string();
-        let labels = [&*code, &prefecture.name, &prefecture.name_zh, &prefecture.province];
+        let (code, province) = (prefecture.code.to_string(), prefecture.province_code.to_string());
+        let labels = [
+            &*code,
+            &prefecture.name,
+            &prefecture.name_zh,
+            &province,
+            &prefecture.province,
+            &prefecture.province_zh,
+        ];
         gauge.with_label_values(&labels).set(1.0);
     }
     let count = f64::from(u32::try_from(codebook.prefectures().len()).unwrap_or(u32::MAX));

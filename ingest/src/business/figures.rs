@@ -52,14 +52,14 @@ fn yuan(fen: Fen) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
-fn count(number: i64) -> f64 {
+pub(super) fn count(number: i64) -> f64 {
     number as f64
 }
 
 /// A prefecture and a product.
-type Cell = (PrefectureCode, Product);
+pub(super) type Cell = (PrefectureCode, Product);
 /// Sums of the figures of each cell.
-type Sums = BTreeMap<Cell, Figures>;
+pub(super) type Sums = BTreeMap<Cell, Figures>;
 
 /// Adds the gauges. Volume and revenue are of the cells that have anything in the period; what is watched
 /// by alerts besides is of every cell of this year or of the same elapsed year before, and 0 where it has
@@ -123,13 +123,13 @@ pub(super) fn add(
 }
 
 /// The sums of all cells, of those that have nothing, too.
-fn with_zeros(cells: &Sums, sums: &Sums) -> Sums {
+pub(super) fn with_zeros(cells: &Sums, sums: &Sums) -> Sums {
     let zeros = cells.keys().map(|cell| (*cell, Figures::default()));
     zeros.chain(sums.iter().map(|(cell, figures)| (*cell, *figures))).collect()
 }
 
 /// Sums over a range, the baselines of days before the log included.
-fn sums(snapshot: &Snapshot, range: Range) -> Sums {
+pub(super) fn sums(snapshot: &Snapshot, range: Range) -> Sums {
     let mut sums = Sums::new();
     for (CellKey { prefecture, product, .. }, measures) in
         snapshot.rollup.days(range.first, range.last.plus_days(1))
@@ -150,7 +150,7 @@ fn sums(snapshot: &Snapshot, range: Range) -> Sums {
 }
 
 /// The first day of which all is known, as the indicators have it.
-fn known_from(snapshot: &Snapshot) -> Option<BusinessDay> {
+pub(super) fn known_from(snapshot: &Snapshot) -> Option<BusinessDay> {
     let entry = snapshot.manifest.indicators;
     let given = entry.and_then(|entry| entry.settings.data_from);
     let own = snapshot.rollup.day_range().map(|(first, _)| given.unwrap_or(first.year_start()));
