@@ -12,6 +12,9 @@ import sys
 
 from panels import (
     GAP,
+    HALF,
+    LIGHT,
+    LIGHTS,
     NONE_IS_WELL,
     POINTS,
     RATIO,
@@ -37,32 +40,79 @@ PLAINLY = {"id": "color", "value": {"mode": "fixed", "fixedColor": "text"}}  # a
 # The province.
 
 
+NAME = "{{name}} {{prefecture}}"  # cities share names, not codes
+
+
 def named(expr):
     """A figure of prefectures, with their names."""
     return f"({expr}) * on (prefecture) group_left (name) {INFO}"
 
 
+def in_province(expr):
+    """A figure of provinces, with their names."""
+    return f"({expr}) * on (province) group_left (province_name) province:postroad_prefecture_info:max"
+
+
+def growth(level, measure, *selectors, period="$period"):
+    """Growth that is recorded at a level, of a measure."""
+    labels = ", ".join((f'measure="{measure}"', f'period="{period}"', *selectors))
+    return f"{level}_measure_period:postroad_complete:growth{{{labels}}}".removeprefix("_")
+
+
 def of_line(lines, total):
     """Figures of the chosen line, of which `total` stands for all of them together."""
     return (
-        f'{lines}{{line="$line"}} or (label_replace({total}, "line", "total", "", "") and on (line)'
+        f'{lines} or (label_replace({total}, "line", "total", "", "") and on (line)'
         ' label_replace(vector(1), "line", "$line", "", ""))'
     )
 
 
-def gap(*selectors, by="prefecture"):
-    """Gaps of the chosen line and measure, without their instance."""
+def complete(measure, *selectors, baseline=""):
+    """Sums of the year up to the last complete day."""
+    labels = ", ".join((f'measure="{measure}"', 'period="ytd"', *selectors))
+    return f"prefecture_line_product_measure_period:postroad_complete{baseline}:max{{{labels}}}"
+
+
+def held(name, *selectors, by="prefecture", level=""):
+    """A gauge of the chosen line and measure that is held against a benchmark, without its instance."""
     labels = ", ".join(('line="$line"', 'measure="$measure"', *selectors))
-    return f"max by ({by}) (postroad_gap_percentage_points{{{labels}}})"
+    return f"max by ({by}) (postroad_{level}{name}{{{labels}}})"
 
 
-WORST_LIGHT = 'max by (prefecture) (postroad_light{line="$line", measure="$measure"})'
-CHOSEN = 'prefecture=~"$prefecture"'
-YTD_REVENUE = "prefecture_line_product:postroad_ytd_revenue_yuan{}:complete_days"
-YTD_VOLUME = "prefecture_line_product:postroad_ytd_volume{}:complete_days"
-GROWTH_OF_LINE = of_line(
-    "prefecture_line:postroad_${period}_revenue_yuan:growth", "prefecture:postroad_${period}_revenue_yuan:growth"
+def gap(*selectors, by="prefecture"):
+    """Gaps of the chosen line and measure."""
+    return held("gap_percentage_points", *selectors, by=by)
+
+
+def per_parcel(by, *selectors, baseline=""):
+    """Parcel revenue ÷ parcel volume."""
+    revenue, volume = (
+        f"sum by ({by}) ({complete(measure, PARCEL, *selectors, baseline=baseline)})"
+        for measure in ("revenue", "volume")
+    )
+    return f"{revenue} / {volume}"
+
+
+def three(own, apart):
+    """Columns of an own figure, its benchmark and the gap between them."""
+    return [("own", own, PERCENT), ("benchmark", f"{own} - {apart}", PERCENT), ("gap", apart, POINTS)]
+
+
+PERCENT = "percent"
+TOTAL_PLAN = 'line="total", measure="revenue", versus="plan"'
+PLANNED = (
+    "sum by (province) (prefecture_line:postroad_{}_plan_revenue_yuan:max * on (prefecture) group_left (province) {})"
 )
+EXPECTED = (
+    f"(max by (province) (postroad_province_own_growth_percent{{{TOTAL_PLAN}}})"
+    f" - max by (province) (postroad_province_gap_percentage_points{{{TOTAL_PLAN}}})) / 100"
+    f" or {PLANNED.format('ytd', INFO)} / {PLANNED.format('annual', INFO)}"
+)
+WORST_LIGHT = held("light")
+CHOSEN = 'prefecture=~"$prefecture"'
+LAGGING = "max by (versus) (postroad_lagging_prefectures)"
+PARCEL, FINANCE, SAVINGS = 'line="parcel"', 'line="finance"', 'product="savings"'
+GROWTH_OF_LINE = of_line(growth("prefecture_line", "$measure", 'line="$line"'), growth("prefecture", "$measure"))
 
 
 def province():
@@ -74,41 +124,49 @@ def province():
             " where ManyPrefecturesLagging begins.",
             now("max(postroad_laggards)", "lag"),
             now("max(postroad_prefectures)", "of"),
+            now("postroad:laggards:ratio", "part"),
             unit="none",
-            thresholds=(("green", None), ("yellow", 1), ("red", 7)),
-            overrides=[{"matcher": {"id": "byName", "options": "of"}, "properties": [PLAINLY]}],
-            size=(5, 4),
+            thresholds=HALF,
+            overrides=[
+                *({"matcher": {"id": "byName", "options": name}, "properties": [PLAINLY]} for name in ("lag", "of")),
+                {"matcher": {"id": "byName", "options": "part"}, "properties": [{"id": "unit", "value": RATIO}]},
+            ],
+            size=(5, 6),
         ),
-        stat(
+        table(
             "Lag by commensurate",
-            "Prefectures that lag against the local economy, the industry, the peer provinces and the plan.",
-            *(now(f'max(postroad_lagging_prefectures{{versus="{versus}"}})', name) for versus, name in VERSUS.items()),
-            unit="none",
-            thresholds=(("green", None), ("yellow", 1), ("red", 7)),
-            size=(7, 4),
+            "Prefectures that lag against the local economy, the industry, the peer provinces and the plan, of all"
+            " prefectures. Red from half of them on.",
+            [
+                ("lag", LAGGING, "none"),
+                ("of", f"{LAGGING} * 0 + on () group_left () max(postroad_prefectures)", "none"),
+                ("part", f"{LAGGING} / on () group_left () max(postroad_prefectures)", RATIO),
+            ],
+            key="versus",
+            sort="versus",
+            colored={"part": HALF},
+            size=(7, 6),
         ),
         stat(
             "Growth",
-            "Revenue of the province in the chosen period through yesterday, against the same days a year before: a"
-            " division of sums.",
-            now("province:postroad_${period}_revenue_yuan:growth", "{{province}}"),
+            "Revenue of the province, and of all that are reported, in the chosen period through the last complete day,"
+            " against the same days a year before: a division of sums.",
+            now(in_province(growth("province", "revenue")), "{{province_name}}"),
+            now(growth("", "revenue"), "all"),
             unit=RATIO,
             decimals=1,
             thresholds=(("red", None), ("green", 0)),
-            size=(3, 4),
+            size=(3, 6),
         ),
         stat(
             "Plan",
-            "Attainment: revenue of the year through yesterday ÷ the year's plan; and what the plan expects by now.",
-            now("province:postroad_ytd_revenue_yuan:attainment", "attained"),
-            now(
-                "sum(prefecture_line:postroad_ytd_plan_revenue_yuan:max) /"
-                " sum(prefecture_line:postroad_annual_plan_revenue_yuan:max)",
-                "expected",
-            ),
+            "Attainment: revenue of the year through the last complete day ÷ the year's plan; and what the plan expects"
+            " by then.",
+            now(in_province("province:postroad_complete:attainment"), "{{province_name}} attained"),
+            now(in_province(EXPECTED), "{{province_name}} expected"),
             unit=RATIO,
             decimals=1,
-            size=(4, 4),
+            size=(4, 6),
         ),
         stat(
             "Unknown lights",
@@ -117,7 +175,7 @@ def province():
             now("sum(versus_why:postroad_unknown_lights:max)"),
             unit="none",
             thresholds=(("green", None), ("yellow", 1)),
-            size=(2, 4),
+            size=(2, 6),
         ),
         stat(
             "Figures of",
@@ -125,25 +183,28 @@ def province():
             now("max(postroad_as_of_timestamp_seconds) * 1000", "sums"),
             now("max(postroad_indicators_as_of_timestamp_seconds) * 1000", "indicators"),
             unit="dateTimeAsIso",
-            size=(3, 4),
+            size=(3, 6),
         ),
-        bars(
-            "The province's gaps",
-            "The whole province against its benchmarks, in percentage points. Green from 0, yellow below, red"
-            " below −2.",
-            now(
-                "max by (line, measure, versus) (postroad_province_gap_percentage_points)",
-                "{{line}} {{measure}} ‖ {{versus}}",
+        table(
+            "The province against its benchmarks",
+            "The whole province: growth over the benchmark's own period, attainment or share; the benchmark; and the gap"
+            " in percentage points, green from 0. Its lights stand beside it.",
+            three(
+                "max by (province, line, measure, versus) (postroad_province_own_growth_percent)",
+                "max by (province, line, measure, versus) (postroad_province_gap_percentage_points)",
             ),
-            unit=POINTS,
-            decimals=2,
-            thresholds=GAP,
+            key="line",
+            sort="gap",
+            colored={"gap": GAP},
             size=(8, 10),
         ),
         timeline(
             "The province's lights",
             "The lights of the whole province over time.",
-            query("max by (line, measure, versus) (postroad_province_light)", "{{line}} {{measure}} ‖ {{versus}}"),
+            query(
+                "max by (province, line, measure, versus) (postroad_province_light)",
+                "{{province}} {{line}} {{measure}} ‖ {{versus}}",
+            ),
             size=(8, 10),
         ),
         table(
@@ -153,7 +214,7 @@ def province():
                 (
                     "on",
                     (
-                        'count by (alertname, name_zh, line, versus, severity) (ALERTS{team="business",'
+                        'count by (alertname, prefecture, name_zh, line, versus, severity) (ALERTS{team="business",'
                         ' alertstate="firing"})'
                     ),
                     "none",
@@ -168,72 +229,90 @@ def province():
     league = [
         table(
             "League table",
-            "Growth of the chosen line in the chosen period, through yesterday; rank by growth of the year; the gap to"
-            " each benchmark in percentage points. An empty cell is unknown, not 0.",
+            "Growth of the chosen line and measure in the chosen period, through the last complete day; rank by growth of"
+            " the year; the worst light, and the gap to each benchmark in percentage points. An empty cell is unknown,"
+            " not 0; volume has no total.",
             [
                 ("code", f"max by (prefecture, name, name_zh) ({INFO})", "none"),
                 ("growth", f"max by (prefecture) ({GROWTH_OF_LINE})", RATIO),
-                ("rank", 'max by (prefecture) (postroad_rank{line="$line", measure="$measure"})', "none"),
+                ("rank", held("rank"), "none"),
+                ("light", WORST_LIGHT, "none"),
                 *((f"against {name}", gap(f'versus="{versus}"'), POINTS) for versus, name in VERSUS.items()),
             ],
             key="name_zh",
             sort="rank",
-            colored=[f"against {name}" for name in VERSUS.values()],
+            colored={"light": LIGHT, **{f"against {name}": GAP for name in VERSUS.values()}},
             hidden=("code",),
             size=(14, 14),
         ),
         places(
             "Where it lags",
-            "Each prefecture in the color of its worst gap of the chosen line and measure.",
-            named(f"min by (prefecture) ({gap(by='prefecture, versus')})"),
-            unit=POINTS,
-            decimals=2,
-            thresholds=GAP,
+            "Each prefecture in the color of its worst light of the chosen line and measure.",
+            named(WORST_LIGHT),
+            unit="none",
+            decimals=0,
+            thresholds=LIGHT,
+            mappings=LIGHTS,
             size=(10, 14),
         ),
         timeline(
             "Lights by prefecture",
             "The worst light of each prefecture in the chosen line and measure, over all four commensurates.",
-            query(f"max by (name) ({named(WORST_LIGHT)})", "{{name}}"),
+            query(named(WORST_LIGHT), NAME),
             size=(24, 11),
         ),
     ]
     benchmarks = [
-        series(
+        table(
             "Against the four benchmarks",
-            "The chosen prefectures' gaps in the chosen line and measure. The dashed lines are 0 and −2: below is"
-            " yellow, and red.",
-            query(named(gap(CHOSEN, by="prefecture, versus")), "{{name}} ‖ {{versus}}"),
+            "The chosen prefectures in the chosen line and measure: growth over the benchmark's own period (against the"
+            " plan: attainment), the benchmark, and the gap in percentage points, green from 0.",
+            three(
+                named(held("own_growth_percent", CHOSEN, by="prefecture, versus")),
+                named(gap(CHOSEN, by="prefecture, versus")),
+            ),
+            key="name",
+            sort="gap",
+            colored={"gap": GAP},
+            size=(12, 10),
+        ),
+        series(
+            "Gaps over time",
+            "The chosen prefectures' gaps in the chosen line and measure. The dashed line is 0: below lags.",
+            query(named(gap(CHOSEN, by="prefecture, versus")), NAME + " ‖ {{versus}}"),
             unit=POINTS,
             decimals=2,
             thresholds=GAP,
             limits=True,
+            size=(12, 10),
         ),
         series(
-            "Revenue growth",
-            "Growth of the chosen line in the chosen period through yesterday, of the chosen prefectures.",
-            query(
-                f'max by (name) ({named(f"({GROWTH_OF_LINE}) and on (prefecture) {INFO}" + "{" + CHOSEN + "}")})',
-                "{{name}}",
-            ),
+            "Growth of the line",
+            "Growth of the chosen line and measure in the chosen period through the last complete day, of the chosen"
+            " prefectures. Volume has no total.",
+            query(named(f"({GROWTH_OF_LINE}) and on (prefecture) {INFO}" + "{" + CHOSEN + "}"), NAME),
             unit=RATIO,
             decimals=1,
         ),
         series(
             "Volume growth",
-            "Growth of accepted volume of each line in the chosen period through yesterday. Volume is not added up over"
-            " lines.",
-            query(named("prefecture_line:postroad_${period}_volume:growth{" + CHOSEN + "}"), "{{name}} {{line}}"),
-            query("province_line:postroad_${period}_volume:growth", "province {{line}}"),
+            "Growth of accepted volume of each line in the chosen period through the last complete day. Volume is not"
+            " added up over lines.",
+            query(named(growth("prefecture_line", "volume", CHOSEN)), NAME + " {{line}}"),
+            query(in_province(growth("province_line", "volume")), "{{province_name}} {{line}}"),
+            query(growth("line", "volume"), "all {{line}}"),
             unit=RATIO,
             decimals=1,
         ),
         bars(
             "Growth by line and product",
-            "Revenue of the province: lines in the chosen period, products in the year, through yesterday. Premium"
-            " express is the one to watch.",
-            now("province_line:postroad_${period}_revenue_yuan:growth", "{{line}}"),
-            now("province_line_product:postroad_ytd_revenue_yuan:growth", "{{line}} {{product}}"),
+            "Revenue of the province: lines in the chosen period, products in the year, through the last complete day."
+            " Premium express is the one to watch.",
+            now(in_province(growth("province_line", "revenue")), "{{province_name}} {{line}}"),
+            now(
+                in_province(growth("province_line_product", "revenue", period="ytd")),
+                "{{province_name}} {{line}} {{product}}",
+            ),
             unit=RATIO,
             decimals=1,
             thresholds=(("red", None), ("green", 0)),
@@ -241,10 +320,9 @@ def province():
         ),
         bars(
             "Fulfilment of the plan",
-            "Revenue of the year ÷ what the plan expects of it by now, by line. PlanBehind begins below 95 %.",
-            now(
-                named("prefecture_line:postroad_ytd_plan_revenue_yuan:fulfilment{" + CHOSEN + "}"), "{{name}} {{line}}"
-            ),
+            "Revenue of the year ÷ what the plan expects of it by now, of each plan: of a line or of the total. PlanBehind"
+            " begins below 95 %.",
+            now(named("prefecture_line:postroad_own_growth_percent:fulfilment{" + CHOSEN + "}"), NAME + " {{line}}"),
             unit=RATIO,
             decimals=1,
             thresholds=(("red", None), ("yellow", 0.95), ("green", 1)),
@@ -252,10 +330,10 @@ def province():
         ),
         bars(
             "Attainment of the plan",
-            "Revenue of the year through yesterday ÷ the year's plan: the prefecture, and each of its lines that has a"
-            " plan.",
-            now(named("prefecture:postroad_ytd_revenue_yuan:attainment{" + CHOSEN + "}"), "{{name}}"),
-            now(named("prefecture_line:postroad_ytd_revenue_yuan:attainment{" + CHOSEN + "}"), "{{name}} {{line}}"),
+            "Revenue of the year through the last complete day ÷ the year's plan: the prefecture, and each plan of a line"
+            " or of the total.",
+            now(named("prefecture:postroad_complete:attainment{" + CHOSEN + "}"), NAME),
+            now(named("prefecture_line:postroad_own_growth_percent:attainment{" + CHOSEN + "}"), NAME + " {{line}}"),
             unit=RATIO,
             decimals=1,
             size=(12, 10),
@@ -265,9 +343,7 @@ def province():
         series(
             "Rank",
             "Place by growth of the year among the prefectures; 1 is best. A line that goes down catches up.",
-            query(
-                named(f'max by (prefecture) (postroad_rank{{line="$line", measure="$measure", {CHOSEN}}})'), "{{name}}"
-            ),
+            query(named(held("rank", CHOSEN)), NAME),
             unit="none",
             decimals=0,
         ),
@@ -275,7 +351,10 @@ def province():
             "Spread of growth",
             "From the fastest to the slowest prefecture, in percentage points: narrowing is catching up."
             " GrowthImbalance begins above 15 for revenue.",
-            query("province_line_measure:postroad_growth_spread_percentage_points:max", "{{line}} {{measure}}"),
+            query(
+                in_province("province_line_measure:postroad_growth_spread_percentage_points:max"),
+                "{{province_name}} {{line}} {{measure}}",
+            ),
             unit=POINTS,
             decimals=1,
             thresholds=(("green", None), ("red", 15)),
@@ -288,7 +367,7 @@ def province():
             "Volume of today so far ÷ what the same weekday of the last four weeks had at this hour. Absent at night.",
             now(
                 named('max by (prefecture, line) (postroad_pace_ratio{line=~"parcel|finance", ' + CHOSEN + "})"),
-                "{{name}} {{line}}",
+                NAME + " {{line}}",
             ),
             unit=RATIO,
             decimals=0,
@@ -297,8 +376,8 @@ def province():
         ),
         series(
             "Peak season",
-            "Parcels of the last complete day ÷ the mean day of the 30 before it. PeakOverload begins above 2.",
-            query(named("prefecture:postroad_peak_ratio:max{" + CHOSEN + "}"), "{{name}}"),
+            "Parcels of the last complete day ÷ the mean day of the year to date. PeakOverload begins above 2.",
+            query(named("prefecture:postroad_peak_ratio:max{" + CHOSEN + "}"), NAME),
             unit="none",
             decimals=2,
             thresholds=(("green", None), ("red", 2)),
@@ -309,45 +388,32 @@ def province():
     structure = [
         series(
             "Yield of a parcel",
-            "Parcel revenue ÷ parcel volume of the year through yesterday: the chosen prefectures, the province, and"
-            " the province a year before.",
-            query(
-                named(
-                    f'sum by (prefecture) ({YTD_REVENUE.format("")}{{line="parcel", {CHOSEN}}}) / sum by (prefecture)'
-                    f' ({YTD_VOLUME.format("")}{{line="parcel", {CHOSEN}}})'
-                ),
-                "{{name}}",
-            ),
-            query(
-                f'sum({YTD_REVENUE.format("")}{{line="parcel"}}) / sum({YTD_VOLUME.format("")}{{line="parcel"}})',
-                "province",
-            ),
-            query(
-                f'sum({YTD_REVENUE.format("_baseline")}{{line="parcel"}}) /'
-                f' sum({YTD_VOLUME.format("_baseline")}{{line="parcel"}})',
-                "province, a year before",
-            ),
+            "Parcel revenue ÷ parcel volume of the year through the last complete day: the chosen prefectures, the"
+            " province, and the province a year before.",
+            query(named(per_parcel("prefecture", CHOSEN)), NAME),
+            query(in_province(per_parcel("province")), "{{province_name}}"),
+            query(in_province(per_parcel("province", baseline="_baseline")), "{{province_name}}, a year before"),
             unit=YUAN,
             decimals=2,
         ),
         bars(
             "Income by line",
-            "Revenue of the year through yesterday.",
-            now(f'sum by (line) ({YTD_REVENUE.format("")})', "{{line}}"),
+            "Revenue of the year through the last complete day.",
+            now(f"sum by (line) ({complete('revenue')})", "{{line}}"),
             unit=YUAN,
             decimals=0,
             size=(6, 8),
         ),
         bars(
             "Income beside deposits",
-            "Part of finance revenue that does not come from savings, of the year through yesterday: how diversified"
-            " agency finance is.",
+            "Part of finance revenue that does not come from savings, of the year through the last complete day: how"
+            " diversified agency finance is.",
             now(
                 named(
-                    f'1 - sum by (prefecture) ({YTD_REVENUE.format("")}{{line="finance", product="savings"}}) / sum by'
-                    f' (prefecture) ({YTD_REVENUE.format("")}{{line="finance"}})'
+                    f"1 - sum by (prefecture) ({complete('revenue', FINANCE, SAVINGS)})"
+                    f" / sum by (prefecture) ({complete('revenue', FINANCE)})"
                 ),
-                "{{name}}",
+                NAME,
             ),
             unit=RATIO,
             decimals=1,
@@ -357,7 +423,7 @@ def province():
             "Balances of the month",
             "Net movement of all finance products since the first of the month, today so far included. BalanceOutflow"
             " begins when it is below 0 for a week.",
-            query(named("prefecture_line:postroad_mtd_balance_yuan:sum{" + CHOSEN + "}"), "{{name}}"),
+            query(named("prefecture_line:postroad_mtd_balance_yuan:sum{" + CHOSEN + "}"), NAME),
             unit=YUAN,
             decimals=0,
             thresholds=(("red", None), ("green", 0)),
@@ -366,7 +432,7 @@ def province():
         bars(
             "Balances of the year",
             "Net movement of balances since last year's end.",
-            now(named("sum by (prefecture) (max by (prefecture, product) (postroad_ytd_balance_yuan))"), "{{name}}"),
+            now(named("sum by (prefecture) (max by (prefecture, product) (postroad_ytd_balance_yuan))"), NAME),
             unit=YUAN,
             decimals=0,
             thresholds=(("red", None), ("green", 0)),

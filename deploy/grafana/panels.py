@@ -5,9 +5,15 @@ from what stands before it.
 """
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-# The lights: DOMAIN's defaults, of a gap in percentage points. Green from 0 on, red below −2.
-GAP = (("red", None), ("yellow", -2), ("green", 0))
+# A gap in percentage points lags or does not. How far below it is red is a setting, so red is told by lights.
+GAP = (("yellow", None), ("green", 0))
 LIGHT = (("green", None), ("yellow", 1), ("red", 2))
+LIGHTS = [
+    {"type": "value", "options": {str(value): {"text": text, "color": text, "index": value}}}
+    for value, text in enumerate(("green", "yellow", "red"))
+]
+# A part of the prefectures, red from half on, where ManyPrefecturesLagging begins.
+HALF = (("green", None), ("yellow", 0.0001), ("red", 0.5))
 PLAIN = (("blue", None),)
 NONE_IS_WELL = (("green", None), ("red", 1))
 RATIO = "percentunit"
@@ -123,10 +129,6 @@ def series(title, description, *queries, stacked=False, limits=False, **more):
 
 def timeline(title, description, *queries, **more):
     """One lane a series, in the colors of the lights."""
-    lights = [
-        {"type": "value", "options": {str(value): {"text": text, "color": color, "index": value}}}
-        for value, (text, color) in enumerate((("green", "green"), ("yellow", "yellow"), ("red", "red")))
-    ]
     options = {
         "mergeValues": True,
         "showValue": "never",
@@ -141,15 +143,16 @@ def timeline(title, description, *queries, **more):
         description,
         queries,
         thresholds=LIGHT,
-        mappings=lights,
+        mappings=LIGHTS,
         custom={"fillOpacity": 80, "lineWidth": 0, "spanNulls": 900_000},
         options=options,
         **more,
     )
 
 
-def table(title, description, columns, *, key, sort, colored=(), hidden=(), **more):
-    """A row for each `key`; columns are (name, query, unit)."""
+def table(title, description, columns, *, key, sort, colored=None, hidden=(), **more):
+    """A row for each `key`; columns are (name, query, unit). `colored` has the thresholds of a column by its name."""
+    colored = colored or {}
     queries = [query(expr, table=True) for _, expr, _ in columns]
     names = {
         f"Value #{chr(ord('A') + index)}" if len(columns) > 1 else "Value": name
@@ -160,7 +163,8 @@ def table(title, description, columns, *, key, sort, colored=(), hidden=(), **mo
         properties = [{"id": "unit", "value": unit}, {"id": "decimals", "value": 0 if unit == "none" else 2}]
         if name in colored:
             properties += [
-                {"id": "thresholds", "value": steps(GAP)},
+                {"id": "thresholds", "value": steps(colored[name])},
+                {"id": "mappings", "value": LIGHTS if colored[name] == LIGHT else []},
                 {"id": "custom.cellOptions", "value": {"type": "color-background", "mode": "basic"}},
             ]
         overrides.append({"matcher": {"id": "byName", "options": name}, "properties": properties})

@@ -2,8 +2,10 @@
 //! series which vanish do vanish, and once for each, however many ask ([`Page`]).
 //!
 //! Two days matter. Sums run to the as-of day, which is the day of [`as_of`]: today so far, by the log's
-//! own clock. Who lags is told as of the last complete day, by the indicators of the publish.
+//! own clock. Who lags is told as of the last complete day, by the indicators of the publish; sums of
+//! complete days end there, too.
 
+mod complete;
 mod figures;
 mod lights;
 
@@ -18,6 +20,7 @@ use prometheus::{Gauge, GaugeVec, Opts, Registry, TextEncoder};
 use tokio::sync::Mutex;
 
 pub use self::figures::Figures;
+use self::figures::Table;
 use crate::offload::offload;
 use crate::publish::Snapshot;
 use crate::publish::manifest::Manifest;
@@ -72,13 +75,15 @@ fn text(snapshot: &Snapshot) -> prometheus::Result<String> {
     let gauges = Gauges(Registry::new());
     info(&gauges, &snapshot.reference.codebook)?;
     ledger(&gauges, snapshot)?;
+    let table = Table::new(snapshot);
     if let Some(as_of) = as_of(snapshot) {
         let help = "The moment that the figures are of, by the log's own clock.";
         gauges.one("postroad_as_of_timestamp_seconds", help, as_of.as_seconds_f64())?;
-        figures::add(&gauges, snapshot, as_of.business_day())?;
+        figures::add(&gauges, &table, as_of.business_day())?;
         paces(&gauges, snapshot, as_of)?;
     }
     if let Some(evaluation) = &snapshot.evaluation {
+        complete::add(&gauges, &table, evaluation.as_of)?;
         lights::add(&gauges, evaluation, &snapshot.reference)?;
     }
     TextEncoder::new().encode_to_string(&gauges.0.gather())
@@ -109,11 +114,18 @@ fn info(gauges: &Gauges, codebook: &Codebook) -> prometheus::Result<()> {
     let gauge = gauges.labelled(
         "postroad_prefecture_info",
         "Always 1; the labels name a prefecture.",
-        &["prefecture", "name", "name_zh", "province"],
+        &["prefecture", "name", "name_zh", "province", "province_name", "province_name_zh"],
     )?;
     for prefecture in codebook.prefectures() {
-        let code = prefecture.code.to_string();
-        let labels = [&*code, &prefecture.name, &prefecture.name_zh, &prefecture.province];
+        let (code, province) = (prefecture.code.to_string(), prefecture.province_code.to_string());
+        let labels = [
+            &*code,
+            &prefecture.name,
+            &prefecture.name_zh,
+            &province,
+            &prefecture.province,
+            &prefecture.province_zh,
+        ];
         gauge.with_label_values(&labels).set(1.0);
     }
     let count = f64::from(u32::try_from(codebook.prefectures().len()).unwrap_or(u32::MAX));

@@ -1,9 +1,10 @@
 //! `postroad report`: the daily report (日报) and the monthly report (月报), which show a province's post
 //! branch which prefectures lag.
 //!
-//! Nothing is decided here. What lags was decided exactly when the indicators were evaluated, and a
-//! report reads that from the table `indicators`, or evaluates the day in the same way where the table
-//! does not have it. In the order of a report's way: `load` takes rows from the store, [`model`] and
+//! Nothing is decided here. What lags, and who is ahead of whom, was decided exactly when the indicators were
+//! evaluated, and a report reads lights and ranks from the table `indicators`, or evaluates the day in the
+//! same way where the table does not have it. It counts them; what it reckons from the table's doubles, the
+//! points between two growths, is shown and decides nothing. In the order of a report's way: `load` takes rows from the store, [`model`] and
 //! [`headline`] put them in the order in which they are told, [`document`] puts that into [`words`] and
 //! [`figures`], and [`table`], [`markdown`] and [`html`] write it down. The JSON is the model itself.
 
@@ -98,7 +99,7 @@ fn of(loaded: &Loaded, span: Span) -> Report {
         reference_version: version.clone(),
         behind: *origin == Origin::Published
             && manifest.indicators.is_some_and(|entry| entry.behind),
-        data_from: *first_day,
+        first_day: *first_day,
         base_incomplete: rows.iter().any(lacks_base),
         synthetic: rows.iter().any(is_synthetic),
         provinces: model::provinces(rows, &reference.codebook, &periods),

@@ -39,7 +39,9 @@ MAY_BE_EMPTY = {
 }
 EMPTY_OF_FAKE = ("Alerts to the business", "Alerts to the engineers")  # the fake exporter has all else
 RECORDED = re.compile(r"\b[a-z_]+:[a-z_]+:[a-z0-9_]+\b")
-EXPORTED = re.compile(r"(?<![:\w])postroad_\w+(?![:\w])")
+EXPORTED = re.compile(r"(?<![:\w])postroad_\w*[a-z](?![:\w])")
+PATTERN = re.compile(r'__name__=~"([^"]+)"')
+BY = re.compile(r"\bby \(([\w, ]*)\)")
 OTHERS = {"line": ["total"]}  # beside what is chosen at first; these may be empty, and may not err
 BUILT_IN = {"$__rate_interval": "1m", "$__range": "1h"}
 
@@ -82,8 +84,27 @@ def faults_of_form(name, dashboard):
             yield f"{name}: {panel['title']} does not say what it shows"
         if not panel["fieldConfig"]["defaults"].get("unit"):
             yield f"{name}: {panel['title']} has no unit"
+        for expr in (target["expr"] for target in panel["targets"]):
+            for labels in (set(found.split(", ")) for found in BY.findall(expr)):
+                if "name" in labels and not labels & {"prefecture", "alertname"}:
+                    yield f"{name}: {panel['title']} takes two prefectures of one name for one: {expr}"
+            if "$measure" in json.dumps(panel["targets"]) and "growth{" in expr and "$measure" not in expr:
+                yield f"{name}: {panel['title']} shows another measure than the chosen one: {expr}"
+        if any(step["value"] == -2 for step in steps(panel)):
+            yield f"{name}: {panel['title']} takes for red what a setting decides"
+        if any(step["value"] and step["value"] > 1 and step["color"] == "red" for step in steps(panel)) and any(
+            "postroad_lagg" in target["expr"] for target in panel["targets"]
+        ):
+            yield f"{name}: {panel['title']} has a number of prefectures for half of them"
         if not panel["targets"] or any(target["datasource"]["uid"] != "${datasource}" for target in panel["targets"]):
             yield f"{name}: {panel['title']} does not ask the chosen Prometheus"
+
+
+def steps(panel):
+    """The steps of every threshold of a panel."""
+    fields = panel["fieldConfig"]
+    every = [one["value"] for of in fields["overrides"] for one in of["properties"] if one["id"] == "thresholds"]
+    return [step for thresholds in (fields["defaults"]["thresholds"], *every) for step in thresholds["steps"]]
 
 
 def faults_of_names():
@@ -95,6 +116,9 @@ def faults_of_names():
     texts = {path.name: path.read_text(encoding="utf-8") for path in RULES.glob("*.rules.yml")}
     records = set(re.findall(r"- record: (\S+)", "".join(texts.values())))
     for name, text in texts.items():
+        for pattern in PATTERN.findall(text):
+            if not any(re.fullmatch(pattern, metric) for metric in documented):
+                yield f"docs/METRICS.md lists nothing that is called {pattern} ({name})"
         for line in text.splitlines():
             line = line.split(" # ")[0].strip()
             if not line.startswith(("#", "- record:", "- name:")):
@@ -198,9 +222,9 @@ def prometheus_of(target):
         url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
         # The last rules of each chain have been evaluated, and what happens least often has happened twice.
         ready = (
-            "count(province:postroad_ytd_revenue_yuan:growth) and"
-            " count(province:postroad_ytd_revenue_yuan:attainment) and"
-            " count(prefecture_line:postroad_ytd_plan_revenue_yuan:fulfilment) and"
+            "count(province_measure_period:postroad_complete:growth) and"
+            " count(province:postroad_complete:attainment) and"
+            " count(prefecture_line:postroad_own_growth_percent:fulfilment) and"
             " sum(rate(postroad_publish_duration_seconds_count[1m])) > 0"
         )
         while time.monotonic() < deadline:

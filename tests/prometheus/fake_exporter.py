@@ -114,6 +114,16 @@ def pipeline(now, begun):
     return page.text()
 
 
+def starts(day):
+    """The first day of each period that ends with a day."""
+    return {
+        "day": day,
+        "mtd": day.replace(day=1),
+        "qtd": day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1),
+        "ytd": day.replace(month=1, day=1),
+    }
+
+
 def business(now, planted):
     """/metrics/business, of the moment `now`, where one prefecture grows by LAG less than the others."""
     page = Page()
@@ -121,18 +131,15 @@ def business(now, planted):
     today = local.date()
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     part = (now - midnight) / 86_400
-    starts = {
-        "day": today,
-        "mtd": today.replace(day=1),
-        "qtd": today.replace(month=(today.month - 1) // 3 * 3 + 1, day=1),
-        "ytd": today.replace(month=1, day=1),
-    }
-    days = {period: (today - start).days for period, start in starts.items()}
+    yesterday = today - datetime.timedelta(1)
+    days = {period: (today - start).days for period, start in starts(today).items()}
+    complete = {period: (today - start).days for period, start in starts(yesterday).items() if period != "day"}
     growths = {}
     for rank, (code, (name, name_zh, weight)) in enumerate(PREFECTURES.items()):
         growth = GROWTH + 0.001 * (len(PREFECTURES) - rank) - (LAG if code == planted else 0)
         growths[code] = growth
-        page.add("postroad_prefecture_info", 1, prefecture=code, name=name, name_zh=name_zh, province="210000")
+        of_province = {"province": "210000", "province_name": "Liaoning", "province_name_zh": "辽宁省"}
+        page.add("postroad_prefecture_info", 1, prefecture=code, name=name, name_zh=name_zh, **of_province)
         page.add("postroad_peak_ratio", 1.1, prefecture=code)
         for line in dict.fromkeys(line for line, _, _ in PRODUCTS.values()):
             own = {"prefecture": code, "line": line}
@@ -152,6 +159,11 @@ def business(now, planted):
                 )
                 page.add(f"postroad_{period}_volume_baseline", round(base * (elapsed + 1)), **cell)
                 page.add(f"postroad_{period}_revenue_yuan_baseline", round(base * price * (elapsed + 1), 2), **cell)
+            for period, elapsed in complete.items():
+                for suffix, factor in (("", 1 + growth), ("_baseline", 1)):
+                    figure = base * elapsed * factor
+                    page.add(f"postroad_complete_{period}_volume{suffix}", round(figure), **cell)
+                    page.add(f"postroad_complete_{period}_revenue_yuan{suffix}", round(figure * price, 2), **cell)
             events = round(base * part * (10 if line == "parcel" else 1) * 86_400)  # moves at every scrape
             for name, value in (("events", events), ("late_events", 0), ("reversals", events // 500)):
                 page.add(f"postroad_day_{name}", value, **cell)
@@ -165,6 +177,7 @@ def business(now, planted):
             for line, measure, versus, benchmark in INDICATORS:
                 gap = (growth - benchmark) * 100
                 of = {**unit, "line": line, "measure": measure, "versus": versus}
+                page.add(f"postroad_{level}own_growth_percent", round(growth * 100, 4), **of)
                 page.add(f"postroad_{level}gap_percentage_points", round(gap, 4), **of)
                 page.add(f"postroad_{level}light", 2 if gap < -2 else 1 if gap < 0 else 0, **of)
             if not level:

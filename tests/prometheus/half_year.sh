@@ -45,6 +45,7 @@ expect 'postroad_light{line="parcel",measure="revenue",prefecture="210900",versu
 expect 'postroad_province_light{line="parcel",measure="volume",province="210000",versus="industry"}' 2
 expect 'postroad_ledger_difference_records' 0
 
+python3 tests/prometheus/growth_agrees.py --target "$address" --postroad "$postroad" --store "$dir/store"
 python3 tests/prometheus/alerts_end_to_end.py --target "$address" --expect LaggingRed --prefecture 210900
 python3 tests/grafana/check_dashboards.py --target "$address"
 

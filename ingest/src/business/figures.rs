@@ -53,25 +53,24 @@ fn yuan(fen: Fen) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
-fn count(number: i64) -> f64 {
+pub(super) fn count(number: i64) -> f64 {
     number as f64
 }
 
 /// A prefecture and a product.
-type Cell = (PrefectureCode, Product);
+pub(super) type Cell = (PrefectureCode, Product);
 /// Sums of the figures of each cell.
-type Sums = BTreeMap<Cell, Figures>;
+pub(super) type Sums = BTreeMap<Cell, Figures>;
 
 /// Adds the gauges. Volume and revenue are of the cells that have anything in the period; what is watched
 /// by alerts besides is of every cell of this year or of the same elapsed year before, and 0 where it has
-/// nothing: a silence has to be seen. A baseline is absent before the year
-/// in which the data begin.
+/// nothing: a silence has to be seen. A baseline is absent before the year in which the data begin; it
+/// may lack a part of that year, which those of [`super::complete`] do not.
 pub(super) fn add(
     gauges: &Gauges,
-    snapshot: &Snapshot,
+    table: &Table<'_>,
     as_of: BusinessDay,
 ) -> prometheus::Result<()> {
-    let table = Table::new(snapshot);
     let year = Period::Ytd.range(as_of).expect("every day has a year to date");
     let mut cells = table.sums(year);
     cells.extend(table.sums(Period::Ytd.year_before(year)));
@@ -125,7 +124,7 @@ pub(super) fn add(
 }
 
 /// The sums of all cells, of those that have nothing, too.
-fn with_zeros(cells: &Sums, sums: &Sums) -> Sums {
+pub(super) fn with_zeros(cells: &Sums, sums: &Sums) -> Sums {
     let zeros = cells.keys().map(|cell| (*cell, Figures::default()));
     zeros.chain(sums.iter().map(|(cell, figures)| (*cell, *figures))).collect()
 }
@@ -145,6 +144,11 @@ impl<'a> Table<'a> {
         days.dedup();
         known.add_log(days);
         Self { snapshot, known }
+    }
+
+    /// Whether all of a base is known that a period is held against.
+    pub(super) fn has_base(&self, period: Range, base: Range) -> bool {
+        self.known.has_base(period, base)
     }
 
     /// Sums over a range.

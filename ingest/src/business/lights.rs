@@ -9,6 +9,7 @@ use postroad_aggregate::indicators::period::Period;
 use postroad_aggregate::indicators::{Comparison, Indicator, Light, Why};
 use postroad_schemas::codebook::{Line, PrefectureCode};
 use postroad_schemas::reference::Measure;
+use prometheus::GaugeVec;
 
 use super::Gauges;
 use crate::publish::indicators::Evaluation;
@@ -38,35 +39,51 @@ fn line_label(row: &Indicator) -> Option<&'static str> {
     }
 }
 
-fn lights(gauges: &Gauges, rows: &[Indicator]) -> prometheus::Result<()> {
-    let pair = |place: &str, whose: &str| {
+/// The gauges of a kind of place: its own figure, how far that is from its benchmark, and the light.
+struct Held {
+    own: GaugeVec,
+    gap: GaugeVec,
+    light: GaugeVec,
+}
+
+impl Held {
+    fn new(gauges: &Gauges, place: &str, prefix: &str) -> prometheus::Result<Self> {
         let labels = [place, "line", "measure", "versus"];
-        let prefix = if place == "province" { "postroad_province_" } else { "postroad_" };
-        let help = format!("Own figure less its benchmark, {whose}; absent when unknown.");
-        let gap = gauges.labelled(&format!("{prefix}gap_percentage_points"), &help, &labels)?;
-        let help = format!("0 green, 1 yellow, 2 red, {whose}; absent when unknown.");
-        let light = gauges.labelled(&format!("{prefix}light"), &help, &labels)?;
-        Ok::<_, prometheus::Error>((gap, light))
-    };
-    let of_prefecture = pair("prefecture", "of a prefecture")?;
-    let of_province = pair("province", "of a province")?;
-    for row in rows {
-        let Some(line) = line_label(row) else { continue };
-        let light = match row.light {
-            Some(Light::Green) => 0.0,
-            Some(Light::Yellow) => 1.0,
-            Some(Light::Red) => 2.0,
-            Some(Light::Unknown) | None => continue,
+        let make = |name: &str, help: &str| {
+            let help = format!("{help}, of a {place}; absent when unknown.");
+            gauges.labelled(&format!("postroad_{prefix}{name}"), &help, &labels)
         };
-        let (code, (gap_gauge, light_gauge)) = match row.unit {
+        let own = "Growth over the benchmark's period, attainment, or share, in per cent";
+        Ok(Self {
+            own: make("own_growth_percent", own)?,
+            gap: make("gap_percentage_points", "Own figure less its benchmark")?,
+            light: make("light", "0 green, 1 yellow, 2 red")?,
+        })
+    }
+}
+
+fn lights(gauges: &Gauges, rows: &[Indicator]) -> prometheus::Result<()> {
+    let of_prefecture = Held::new(gauges, "prefecture", "")?;
+    let of_province = Held::new(gauges, "province", "province_")?;
+    for row in rows {
+        let (Some(line), Some(light)) = (line_label(row), row.light) else { continue };
+        let (code, of) = match row.unit {
             Unit::Prefecture(code) => (code.to_string(), &of_prefecture),
             Unit::Province(code) => (code.to_string(), &of_province),
         };
         let labels = [&*code, line, row.measure.as_str(), row.comparison.as_str()];
-        if let Some(gap) = row.gap {
-            gap_gauge.with_label_values(&labels).set(to_f64(gap));
+        let light = match light {
+            Light::Green => Some(0.0),
+            Light::Yellow => Some(1.0),
+            Light::Red => Some(2.0),
+            Light::Unknown => None,
+        };
+        let figures = [(&of.own, row.own.map(to_f64)), (&of.gap, row.gap.map(to_f64))];
+        for (gauge, value) in figures.into_iter().chain([(&of.light, light)]) {
+            if let Some(value) = value {
+                gauge.with_label_values(&labels).set(value);
+            }
         }
-        light_gauge.with_label_values(&labels).set(light);
     }
     Ok(())
 }
@@ -188,3 +205,6 @@ fn spreads(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

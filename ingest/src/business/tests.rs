@@ -13,13 +13,13 @@ use super::*;
 use crate::publish::manifest::{MANIFEST_FORMAT, Manifest, ShardEntry, Totals};
 use crate::reference::ReferenceSet;
 
-fn date(text: &str) -> BusinessDay {
+pub(super) fn date(text: &str) -> BusinessDay {
     let part = |range: std::ops::Range<usize>| text[range].parse().expect("digits");
     let year = text[..4].parse().expect("digits");
     BusinessDay::from_civil(year, part(5..7), part(8..10)).expect("a date")
 }
 
-fn code(number: u32) -> PrefectureCode {
+pub(super) fn code(number: u32) -> PrefectureCode {
     PrefectureCode::new(number).expect("six digits")
 }
 
@@ -34,7 +34,11 @@ fn rollup(days: &[&str]) -> Rollup {
     rollup
 }
 
-fn snapshot(rollup: Rollup, watermarks: &[Option<Timestamp>], published_at: Timestamp) -> Snapshot {
+pub(super) fn snapshot(
+    rollup: Rollup,
+    watermarks: &[Option<Timestamp>],
+    published_at: Timestamp,
+) -> Snapshot {
     let shard = |(partition, watermark): (usize, &Option<Timestamp>)| ShardEntry {
         source: "kafka".to_owned(),
         topic: "parcel.events".to_owned(),
@@ -66,13 +70,13 @@ fn snapshot(rollup: Rollup, watermarks: &[Option<Timestamp>], published_at: Time
     Snapshot { manifest: Arc::new(manifest), rollup: Arc::new(rollup), reference, evaluation: None }
 }
 
-fn scrape(snapshot: &Snapshot) -> String {
+pub(super) fn scrape(snapshot: &Snapshot) -> String {
     text(snapshot).expect("an exposition")
 }
 
 /// The value of the one series of a metric that has these labels.
 #[track_caller]
-fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+pub(super) fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let mut found = text.lines().filter(|line| {
         let series = line.strip_prefix(name);
         series.is_some_and(|rest| rest.starts_with(['{', ' ']))
@@ -202,7 +206,9 @@ fn prefectures_have_names_before_they_have_figures() {
         r#"prefecture="210200""#,
         r#"name="Dalian""#,
         r#"name_zh="大连市""#,
-        r#"province="Liaoning""#,
+        r#"province="210000""#,
+        r#"province_name="Liaoning""#,
+        r#"province_name_zh="辽宁省""#,
     ];
     assert_eq!(value(&text, "postroad_prefecture_info", &labels), Some(1.0));
     assert!(!text.contains("postroad_as_of_timestamp_seconds"));

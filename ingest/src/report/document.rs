@@ -141,13 +141,14 @@ impl Document {
 fn section(report: &Report, province: &Province, language: Language) -> Section {
     let part = |title, block| Part { title: language.say(title), block };
     let periods = &report.periods;
+    let as_of = report.as_of;
     let mut parts = vec![
-        part(Phrase::Headline, Block::List(headline(province, language))),
+        part(Phrase::Headline, Block::List(headline(province, as_of, language))),
         part(Phrase::Figures, Block::Table(league::figures(province, periods, language))),
-        part(Phrase::League, Block::Table(league::league(province, periods, language))),
+        part(Phrase::League, Block::Table(league::league(province, periods, as_of, language))),
         part(
             Phrase::LaggingIndicators,
-            league::lagging(province, report.as_of, language)
+            league::lagging(province, as_of, language)
                 .map_or_else(|| sentence(language, Phrase::NoneLags), Block::Table),
         ),
     ];
@@ -169,7 +170,7 @@ fn sentence(language: Language, phrase: Phrase) -> Block {
 }
 
 /// What the meeting is told first.
-fn headline(province: &Province, language: Language) -> Vec<Cell> {
+fn headline(province: &Province, as_of: BusinessDay, language: Language) -> Vec<Cell> {
     let headline = &province.headline;
     let whole = headline.prefectures.to_string();
     let count = |versus: Comparison| {
@@ -196,7 +197,7 @@ fn headline(province: &Province, language: Language) -> Vec<Cell> {
         let parts = [language.value(row).unwrap_or_default(), language.growth_told(row)];
         said.push(language.fill(Phrase::Revenue, &[&parts[0], &parts[1]]).into());
     }
-    said.extend(headline.industry.iter().map(|row| against_industry(row, language)));
+    said.extend(headline.industry.iter().map(|row| against_industry(row, as_of, language)));
     if let Some(spread) = &headline.spread {
         let parts = apart(spread, province, language);
         said.push(language.fill(Phrase::Spread, &parts.each_ref().map(String::as_str)).into());
@@ -206,8 +207,8 @@ fn headline(province: &Province, language: Language) -> Vec<Cell> {
     said
 }
 
-/// How the province's parcels grow beside the industry's.
-fn against_industry(row: &Row, language: Language) -> Cell {
+/// How the province's parcels grow beside the industry's, over the period of the industry's figure.
+fn against_industry(row: &Row, as_of: BusinessDay, language: Language) -> Cell {
     let what = language.indicator(row.scope(), row.measure);
     let Some((own, (benchmark, gap))) = row.own_growth.zip(row.benchmark.zip(row.gap_pp)) else {
         let why = row.why.map_or("", |why| language.why(why));
@@ -218,7 +219,9 @@ fn against_industry(row: &Row, language: Language) -> Cell {
     };
     let light = row.light.map(|light| language.lit(light)).unwrap_or_default();
     let stands = language.fill(Phrase::GapOf, &[&light, &figures::gap(gap, row.light)]);
-    let parts = [&*what, &*language.growth(own), &*language.growth(benchmark), &*stands];
+    let period = league::period(row, as_of, language);
+    let period = period.as_deref().unwrap_or_else(|| language.say(Phrase::YearToDate));
+    let parts = [&*what, &*language.growth(own), &*language.growth(benchmark), &*stands, period];
     Cell { text: language.fill(Phrase::Industry, &parts), light: row.light }
 }
 
@@ -296,7 +299,7 @@ fn notes(report: &Report, language: Language) -> Vec<String> {
         notes.push(language.say(Phrase::Synthetic).to_owned());
     }
     if report.base_incomplete {
-        notes.push(language.fill(Phrase::DataFrom, &[&day(report.data_from)]));
+        notes.push(language.fill(Phrase::FirstDay, &[&day(report.first_day)]));
     }
     let missing = missing(report, language);
     if !missing.is_empty() {

@@ -77,7 +77,9 @@ impl Language {
 
     /// Growth of a row, or of a percentage its change; else why it is not known.
     pub fn growth_of(self, row: &Row) -> String {
-        match (row.own_growth, row.why) {
+        // The own figure of a share is the share itself; its change since the year began is the gap.
+        let change = if row.measure == Measure::Share { row.gap_pp } else { row.own_growth };
+        match (change, row.why) {
             (Some(points), _) if is_percent(row.measure) => match self {
                 Self::En => format!("{} pp", self::points(points)),
                 Self::Zh => format!("{} 个百分点", self::points(points)),

@@ -1,6 +1,10 @@
 //! What the meeting is told first: how many prefectures lag, how the province stands against the industry,
 //! how far apart its prefectures are, and where its income comes from.
+//!
+//! The counts are of lights, and the ends of a spread those of the ranks: both were decided exactly. Of the
+//! table's doubles only the points between the two ends are reckoned, to be shown.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use postroad_aggregate::indicators::book::{Scope, Unit};
@@ -124,13 +128,15 @@ pub(super) fn headline(of: &Of<'_>) -> Headline {
 
 /// How far apart the growth of prefectures is, year to date; `None` where fewer than two are known.
 fn spread(of: &Of<'_>, scope: Scope, measure: Measure) -> Option<Spread> {
-    let growth = of.codes().into_iter().filter_map(|code| {
+    let ranked = of.codes().into_iter().filter_map(|code| {
         let row = of.ytd(Unit::Prefecture(code), scope, measure)?;
-        Some((code, row.own_growth?))
+        Some((row.rank?, code, row.own_growth?))
     });
-    let growth: Vec<(PrefectureCode, f64)> = growth.collect();
-    let (highest_code, highest) = *growth.iter().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
-    let (lowest_code, lowest) = *growth.iter().min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    // Of those that share a rank, the first by code.
+    let ranked: Vec<(i32, PrefectureCode, f64)> = ranked.collect();
+    let (_, highest_code, highest) = *ranked.iter().min_by_key(|(rank, code, _)| (*rank, *code))?;
+    let (_, lowest_code, lowest) =
+        *ranked.iter().max_by_key(|(rank, code, _)| (*rank, Reverse(*code)))?;
     let spread_pp = highest - lowest;
-    (growth.len() > 1).then_some(Spread { highest_code, highest, lowest_code, lowest, spread_pp })
+    (ranked.len() > 1).then_some(Spread { highest_code, highest, lowest_code, lowest, spread_pp })
 }

@@ -1,8 +1,10 @@
 //! The tables of a report, in words.
 
 use postroad_aggregate::indicators::Light;
+use postroad_aggregate::indicators::book::Scope;
 use postroad_aggregate::indicators::headline::COMMENSURATES;
 use postroad_aggregate::indicators::period::Period;
+use postroad_schemas::codebook::Line;
 use postroad_schemas::reference::Measure;
 use postroad_schemas::units::BusinessDay;
 
@@ -30,27 +32,39 @@ pub(super) fn figures(province: &Province, periods: &[Period], language: Languag
         }
     }
     let rows = business.into_iter().map(|(scope, measure)| {
-        let mut cells: Vec<Cell> =
-            vec![language.opening(&language.indicator(scope, measure)).into()];
+        let mut what = language.indicator(scope, measure);
+        if measure == Measure::Share {
+            what = language.fill(Phrase::ShareFigure, &[&what]);
+        }
+        let mut cells: Vec<Cell> = vec![language.opening(&what).into()];
         for period in periods {
             let is_it =
                 |row: &&Row| (row.scope(), row.measure, row.period) == (scope, measure, *period);
             let row = province.figures.iter().find(is_it);
             cells.push(value(row, language).into());
-            cells
-                .push(row.map_or_else(|| NOTHING.to_owned(), |row| language.growth_of(row)).into());
+            cells.push(change(row, language).into());
         }
         cells
     });
     Table { rows: rows.collect(), columns, keys: 1 }
 }
 
+fn change(row: Option<&Row>, language: Language) -> String {
+    row.map_or_else(|| NOTHING.to_owned(), |row| language.growth_of(row))
+}
+
 fn value(row: Option<&Row>, language: Language) -> String {
     row.and_then(|row| language.value(row)).unwrap_or_else(|| NOTHING.to_owned())
 }
 
-/// Every prefecture by rank: revenue and growth for each period, then the four worst gaps.
-pub(super) fn league(province: &Province, periods: &[Period], language: Language) -> Table {
+/// Every prefecture by rank: revenue and growth for each period, the balance share where any is known,
+/// then the four worst gaps.
+pub(super) fn league(
+    province: &Province,
+    periods: &[Period],
+    as_of: BusinessDay,
+    language: Language,
+) -> Table {
     let figures = || province.prefectures.iter().flat_map(|prefecture| &prefecture.figures);
     let mut columns = vec![
         Column::numbers(language.say(Phrase::Rank)),
@@ -69,6 +83,13 @@ pub(super) fn league(province: &Province, periods: &[Period], language: Language
         columns.push(Column::numbers(amount));
         columns.push(Column::numbers(language.fill(Phrase::Growth, &[period])).joined());
     }
+    let has_shares = province.prefectures.iter().any(|prefecture| prefecture.share.is_some());
+    if has_shares {
+        let scope = Scope::Line(Line::Finance);
+        let share = language.measure(scope, Measure::Share);
+        columns.push(Column::numbers(language.opening(share)));
+        columns.push(Column::numbers(language.say(Phrase::ShareChange)).joined());
+    }
     columns.extend(COMMENSURATES.iter().map(|versus| {
         let title = language.fill(Phrase::WorstGap, &[language.comparison(*versus)]);
         let column = Column::words(language.opening(&title));
@@ -84,12 +105,16 @@ pub(super) fn league(province: &Province, periods: &[Period], language: Language
             let row = prefecture.figures.iter().find(|row| row.period == *period);
             let shown = row.and_then(|row| row.value).map(|yuan| money.shown(yuan));
             cells.push(shown.unwrap_or_else(|| NOTHING.to_owned()).into());
-            cells
-                .push(row.map_or_else(|| NOTHING.to_owned(), |row| language.growth_of(row)).into());
+            cells.push(change(row, language).into());
+        }
+        if has_shares {
+            let row = prefecture.share.as_ref();
+            cells.push(value(row, language).into());
+            cells.push(change(row, language).into());
         }
         cells.extend(COMMENSURATES.iter().map(|versus| {
             let row = prefecture.worst.get(versus.as_str());
-            row.map_or_else(|| Cell::from(NOTHING), |row| worst(row, language))
+            row.map_or_else(|| Cell::from(NOTHING), |row| worst(row, as_of, language))
         }));
         cells
     });
@@ -106,14 +131,19 @@ fn moved(places: Option<i32>) -> String {
     }
 }
 
-/// A light, the gap and which indicator has it; of what is unknown the reason, and no number.
-fn worst(row: &Row, language: Language) -> Cell {
+/// A light, the gap, and which indicator has it over which period; of what is unknown the reason, and no
+/// number.
+fn worst(row: &Row, as_of: BusinessDay, language: Language) -> Cell {
     let light = row.light.unwrap_or(Light::Unknown);
     let lit = language.lit(light);
     let text = match (row.gap_pp, row.why) {
         (Some(gap), _) => {
             let indicator = language.brief(row.scope(), row.measure);
-            format!("{lit} {} {indicator}", figures::gap(gap, row.light))
+            let told = format!("{lit} {} {indicator}", figures::gap(gap, row.light));
+            match period(row, as_of, language) {
+                Some(period) => language.fill(Phrase::OfPeriod, &[&told, &period]),
+                None => told,
+            }
         }
         (None, Some(why)) => format!("{lit}: {}", language.why(why)),
         (None, None) => lit,
@@ -165,10 +195,19 @@ pub(super) fn lagging(
 /// How fine a benchmark is, whose word it is, and of which period where that is an earlier one.
 fn source(row: &Row, as_of: BusinessDay, language: Language) -> String {
     let level = row.benchmark_level.map(|level| language.level(level).to_owned());
-    let until = (row.period_end != as_of)
-        .then(|| language.fill(Phrase::Until, &[&row.period_end.to_string()]));
-    let parts: Vec<String> = level.into_iter().chain(row.source.clone()).chain(until).collect();
-    parts.join(if language == Language::Zh { "，" } else { ", " })
+    let parts = level.into_iter().chain(row.source.clone()).chain(period(row, as_of, language));
+    parts.collect::<Vec<_>>().join(if language == Language::Zh { "，" } else { ", " })
+}
+
+/// The period of an indicator of a year to date, where that is not the year up to the as-of day: growth
+/// is held against a benchmark over the benchmark's own period.
+pub(super) fn period(row: &Row, as_of: BusinessDay, language: Language) -> Option<String> {
+    let (start, end) = (row.period_start, row.period_end);
+    if start != end.year_start() {
+        let ends = [start, end].map(|day| day.to_string());
+        return Some(language.fill(Phrase::FromUntil, &ends.each_ref().map(String::as_str)));
+    }
+    (end != as_of).then(|| language.fill(Phrase::Until, &[&end.to_string()]))
 }
 
 /// What is not known; `None` where all is.
@@ -222,7 +261,7 @@ pub(super) fn service(
         .collect();
     let mut columns = vec![Column::words(language.say(Phrase::Prefecture))];
     columns.extend(rates.iter().map(|(rate, period)| {
-        let scope = postroad_aggregate::indicators::book::Scope::Total;
+        let scope = Scope::Total;
         let space = if language == Language::Zh { "" } else { " " };
         let title = [language.measure(scope, *rate), space, language.period(*period)].concat();
         Column::numbers(language.opening(&title))

@@ -39,9 +39,9 @@ pub struct Report {
     pub reference_version: String,
     /// Whether figures have moved since, which the publisher puts right before long.
     pub behind: bool,
-    /// The first day that the tables have.
+    /// The first day that the tables have any figure of, which need not be the first complete one.
     #[serde(serialize_with = "text")]
-    pub data_from: BusinessDay,
+    pub first_day: BusinessDay,
     /// Whether the growth of some period is unknown because the data begin too late.
     pub base_incomplete: bool,
     /// Whether a benchmark is one that nobody has published.
@@ -62,7 +62,8 @@ pub struct Province {
     pub name_zh: String,
     /// What the meeting is told first.
     pub headline: Headline,
-    /// Year-on-year figures of the province, for each business one row a period.
+    /// Year-on-year figures of the province, for each business one row a period; last the balance share,
+    /// which is held against that at the year's start.
     pub figures: Vec<Row>,
     /// Its prefectures: by rank, those without one last, ties by code.
     pub prefectures: Vec<Prefecture>,
@@ -86,6 +87,8 @@ pub struct Prefecture {
     pub rank_change: Option<i32>,
     /// Total revenue, one row a period.
     pub figures: Vec<Row>,
+    /// The balance share, against that at the year's start.
+    pub share: Option<Row>,
     /// Of each commensurate the indicator that is furthest behind; an unknown one where none is known.
     pub worst: BTreeMap<&'static str, Row>,
     /// What lags, red first, then the furthest behind first.
@@ -159,6 +162,12 @@ impl<'r> Of<'r> {
         self.find(unit, Comparison::Yoy, (scope, measure, Period::Ytd))
     }
 
+    /// The balance share, if it is known.
+    fn share(&self, unit: Unit) -> Option<&'r Row> {
+        let of = (Scope::Line(Line::Finance), Measure::Share, Period::Ytd);
+        self.find(unit, Comparison::Industry, of).filter(|row| row.value.is_some())
+    }
+
     pub(super) fn codes(&self) -> BTreeSet<PrefectureCode> {
         self.rows.iter().filter_map(|row| prefecture_of(row)).collect()
     }
@@ -209,7 +218,7 @@ fn province(
         };
         periods.iter().filter_map(find).collect::<Vec<_>>()
     });
-    let figures = figures.collect();
+    let figures = figures.chain(of.share(of.unit).cloned()).collect();
     let mut prefectures: Vec<Prefecture> =
         of.codes().into_iter().map(|code| prefecture(&of, code, codebook, periods)).collect();
     // Stable: ties stay in the order of the codes.
@@ -259,6 +268,7 @@ fn prefecture(
         rank: total.and_then(|row| row.rank),
         rank_change: total.and_then(|row| row.rank_change),
         figures: figure(Scope::Total, Measure::Revenue).collect(),
+        share: of.share(unit).cloned(),
         worst: worst.collect(),
         lagging,
         service: SERVICE

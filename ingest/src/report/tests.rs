@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use postroad_aggregate::event::CellKey;
-use postroad_aggregate::indicators::book::Scope;
+use postroad_aggregate::indicators::book::{Scope, Unit};
 use postroad_aggregate::indicators::period::Period;
 use postroad_aggregate::indicators::{Comparison, Light, Settings, Why};
 use postroad_aggregate::measures::Measures;
@@ -15,8 +15,9 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::document::{Block, Cell, Column, Document, Part, Section, Table};
 use super::model::{Prefecture, Province, Report};
+use super::rows::Row;
 use super::words::{Language, Phrase};
-use super::{Origin, Span, figures, html, markdown, model, rows, table};
+use super::{Origin, Span, figures, html, league, markdown, model, rows, table};
 use crate::publish::indicators::Evaluation;
 use crate::publish::rows::indicators;
 use crate::reference::ReferenceSet;
@@ -34,22 +35,30 @@ fn as_of() -> BusinessDay {
     BusinessDay::from_civil(2021, 6, 30).expect("a date")
 }
 
-fn reference() -> ReferenceSet {
+fn reference(others: &[(&str, &str)]) -> ReferenceSet {
     let mut text =
         "versus,level,code,line,measure,period_start,period_end,growth_pct,source\n".to_owned();
     for (code, _, _) in REVENUE {
         let row = format!("local,prefecture,{code},,revenue,2021-01-01,2021-06-30,8.5,synthetic\n");
         text.push_str(&row);
     }
-    let files = BTreeMap::from([("benchmarks.csv".to_owned(), text)]);
+    let mut files = BTreeMap::from([("benchmarks.csv".to_owned(), text)]);
+    for (name, rows) in others {
+        files.entry((*name).to_owned()).or_default().push_str(rows);
+    }
     ReferenceSet::from_files(files).expect("a valid set")
 }
 
-/// The way of every report: evaluated, put into a batch, read from it.
 fn report(span: Span) -> Report {
+    report_with(span, as_of(), &[])
+}
+
+/// The way of every report: evaluated, put into a batch, read from it. The figures are of one day, and
+/// the reference data have more rows.
+fn report_with(span: Span, day: BusinessDay, others: &[(&str, &str)]) -> Report {
     let mut rollup = Rollup::default();
     for (code, before, now) in REVENUE {
-        for (day, yuan) in [(as_of().year_before(), before), (as_of(), now)] {
+        for (day, yuan) in [(day.year_before(), before), (day, now)] {
             let prefecture = PrefectureCode::new(code).expect("a code");
             let key = CellKey { day, prefecture, product: Product::Express };
             let revenue = Fen::new(i128::from(yuan) * 100);
@@ -58,7 +67,7 @@ fn report(span: Span) -> Report {
             rollup.add([(&key, &Measures { revenue, volume: yuan / 10, ..service })]);
         }
     }
-    let reference = reference();
+    let reference = reference(others);
     let evaluation = Evaluation::of(as_of(), &rollup, &reference, Settings::default());
     let batch = indicators(as_of(), &evaluation.rows, &reference.version);
     let (rows, version) = rows::read(&batch, as_of()).expect("they are of this program");
@@ -75,7 +84,7 @@ fn report(span: Span) -> Report {
         origin: Origin::Published,
         reference_version: version,
         behind: false,
-        data_from: as_of().year_before(),
+        first_day: as_of().year_before(),
         base_incomplete: false,
         synthetic: true,
         provinces: model::provinces(&rows, &reference.codebook, &span.periods(as_of())),
@@ -196,6 +205,94 @@ fn what_is_unknown_has_a_reason_and_no_number() {
     assert!(shown("? unknown: the base is 0 or below"), "{text}");
     assert!(text.contains("1 of 14 prefectures lag, 10 unknown"), "{text}");
     assert!(text.contains("industry, parcel volume"), "what is missing is named: {text}");
+}
+
+/// Rows of `benchmarks.csv`: the industry's parcels up to the end of March.
+const INDUSTRY: &str = "\
+industry,province,210000,parcel,volume,2021-01-01,2021-03-31,45.8,synthetic
+industry,province,210000,parcel,revenue,2021-01-01,2021-03-31,26.6,synthetic
+";
+
+/// Growth is held against a benchmark over the benchmark's own period, and that is what is said.
+#[test]
+fn growth_of_an_earlier_period_is_not_said_to_be_of_the_year_to_date() {
+    let march = BusinessDay::from_civil(2021, 3, 31).expect("a date");
+    let report = report_with(Span::Day, march, &[("benchmarks.csv", INDUSTRY)]);
+    let text = markdown::render(&Document::of(&report, Language::En));
+    let told = "Against the industry, parcel volume, to 2021-03-31: ";
+    assert!(text.contains(told), "{text}");
+    assert!(text.contains("| ✗ red -37.3 volume, to 2021-03-31 |"), "the worst gap, too: {text}");
+    assert!(!text.contains("Against the industry, parcel volume, year to date"), "{text}");
+    let text = markdown::render(&Document::of(&report, Language::Zh));
+    assert!(text.contains("寄递收寄量（至 2021-03-31）同比"), "{text}");
+    // One that is of the year to date is said to be.
+    let industry = INDUSTRY.replace("2021-03-31", "2021-06-30");
+    let report = report_with(Span::Day, as_of(), &[("benchmarks.csv", &industry)]);
+    let text = markdown::render(&Document::of(&report, Language::En));
+    assert!(text.contains("Against the industry, parcel volume, year to date: "), "{text}");
+    assert!(!text.contains("to 2021-06-30"), "{text}");
+}
+
+#[test]
+fn an_indicator_of_a_part_of_the_year_has_both_its_ends() {
+    let mut row = province().headline.revenue.expect("it is known");
+    let period = |row: &Row, language| league::period(row, as_of(), language);
+    assert_eq!(period(&row, Language::En), None, "the year to date goes without saying");
+    row.period_start = BusinessDay::from_civil(2021, 4, 1).expect("a date");
+    assert_eq!(period(&row, Language::En).as_deref(), Some("2021-04-01 to 2021-06-30"));
+    assert_eq!(period(&row, Language::Zh).as_deref(), Some("2021-04-01 至 2021-06-30"));
+}
+
+/// Ends are those of the ranks: two growths that are the same double need not be the same.
+#[test]
+fn the_ends_of_a_spread_are_the_first_and_the_last_of_the_ranks() {
+    let growth = province().headline.revenue.expect("it is known");
+    let of = |code, rank, own| Row {
+        unit: Unit::Prefecture(PrefectureCode::new(code).expect("a code")),
+        rank: Some(rank),
+        own_growth: Some(own),
+        ..growth.clone()
+    };
+    let ranked =
+        [of(210_100, 1, 12.0), of(210_200, 2, 12.0), of(210_300, 4, 8.0), of(210_400, 3, 8.0)];
+    let [province] = <[Province; 1]>::try_from(model::provinces(
+        &ranked,
+        &reference(&[]).codebook,
+        &Span::Day.periods(as_of()),
+    ))
+    .expect("one province");
+    let spread = province.headline.spread.expect("four are known");
+    assert_eq!((spread.highest_code.get(), spread.lowest_code.get()), (210_100, 210_300));
+}
+
+/// Case 11 of the domain: 5.00 % against 100 ÷ 1,950 at the year's start, and no movement.
+#[test]
+fn the_balance_share_is_among_the_figures() {
+    let balances = "\
+code,date,own_yuan,market_yuan,source
+210100,2020-12-31,100000000,1950000000,synthetic
+210100,2021-06-29,100000000,2000000000,synthetic
+";
+    let report = report_with(Span::Day, as_of(), &[("balances.csv", balances)]);
+    let province = &report.provinces[0];
+    let share = of(province, 210_100).share.as_ref().expect("it is known");
+    assert_eq!((share.measure, share.value), (Measure::Share, Some(5.0)));
+    assert_eq!(of(province, 210_200).share, None, "nobody has told its balances");
+    let text = markdown::render(&Document::of(&report, Language::En));
+    let league = text.lines().find(|line| line.starts_with("| 4 | Shenyang")).expect("its row");
+    assert!(league.contains("| 5.0 % | -0.1 pp |"), "{league}");
+    // A province has a share where every prefecture has one.
+    let mut all = balances.to_owned();
+    for code in (2..=14).map(|number| (210_000 + number * 100).to_string()) {
+        let rows = balances.lines().skip(1).map(|row| row.replace("210100", &code) + "\n");
+        all.extend(rows);
+    }
+    let report = report_with(Span::Day, as_of(), &[("balances.csv", &all)]);
+    let figures = &report.provinces[0].figures;
+    assert_eq!(figures.last().expect("some").measure, Measure::Share);
+    let text = markdown::render(&Document::of(&report, Language::En));
+    let shown = "| Finance balance share, and its change since the year began | – | – | – | – | 5.0 % | -0.1 pp |";
+    assert!(text.contains(shown), "{text}");
 }
 
 #[test]

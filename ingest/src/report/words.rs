@@ -47,7 +47,8 @@ phrases! {
     LaggingUnknown: "{0}, {1} unknown", "{0}，{1} 个未知";
     UnknownFor: "unknown ({0})", "未知（{0}）";
     Revenue: "Total revenue, year to date: {0}; year on year {1}", "本年累计总收入 {0}，同比{1}";
-    Industry: "Against the industry, {0}, year to date: {1} against {2}: {3}", "本年累计{0}同比 {1}，行业 {2}：{3}";
+    Industry: "Against the industry, {0}, {4}: {1} against {2}: {3}", "{0}（{4}）同比 {1}，行业 {2}：{3}";
+    YearToDate: "year to date", "本年累计";
     IndustryUnknown: "Against the industry, {0}: {1}", "{0}与行业相比：{1}";
     Spread: "Growth of total revenue between prefectures: {0} pp apart, from {1} ({2}) to {3} ({4})",
         "各地市总收入同比相差 {0} 个百分点：最高为{1}（{2}），最低为{3}（{4}）";
@@ -85,11 +86,15 @@ phrases! {
     Why: "Why", "原因";
     Whose: "Prefectures", "地市";
     WorstGap: "{0} gap", "{0}差距";
+    ShareFigure: "{0}, and its change since the year began", "{0}及较年初变动";
+    ShareChange: "Since the year began", "较年初";
     GapOf: "{0}, gap {1} pp", "{0}，差距 {1} 个百分点";
     AllOf: "all {0}", "全部 {0} 个";
     AndProvince: "{0}, and the province", "{0}，以及全省";
     TheProvince: "the province", "全省";
     Until: "to {0}", "至 {0}";
+    FromUntil: "{0} to {1}", "{0} 至 {1}";
+    OfPeriod: "{0}, {1}", "{0}，{1}";
     AsOf: "As of {0}, which is {1}; publish {2}.", "截至 {0}（{1}）；发布批次 {2}。";
     Complete: "complete: late records may still revise it", "已完整，迟到记录仍可能修订";
     Final: "final", "已定稿";
@@ -100,8 +105,8 @@ phrases! {
         "指标发布后数据又有变化，稍后会重新计算。";
     Synthetic: "Benchmarks whose source is synthetic are nobody's published figures: they are made up for want of any.",
         "来源为 synthetic 的标准并非公开发布的数据，因无公开数据而虚拟。";
-    DataFrom: "Data from {0}: growth is unknown where its base begins before.",
-        "数据始于 {0}：基期早于该日的同比未知。";
+    FirstDay: "The tables begin with {0}: growth is unknown where its base begins before the data are complete.",
+        "数据表始于 {0}：基期早于数据完整之日的同比未知。";
     MissingBenchmarks: "Benchmarks that are missing or stale: {0}.", "缺失或过期的标准：{0}。";
     Missing: "{0}, {1} ({2})", "{0}{1}（{2}）";
     Rounding: "Figures are rounded for display only; lights are decided before. Growth is year on year over the same elapsed period; pp are percentage points; Move is places gained since the end of the month before.",
