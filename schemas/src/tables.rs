@@ -289,6 +289,7 @@ fn benchmarks() -> Vec<Field> {
     fields.extend(texts(["basis"]));
     fields.push(optional("published_at", DataType::Date32));
     fields.extend(texts(["source", "reference_version"]));
+    fields.push(optional("province_code", DataType::Utf8));
     fields
 }
 

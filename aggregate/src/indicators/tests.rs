@@ -70,7 +70,9 @@ impl Case {
     }
 
     fn evaluate(&self, as_of: &str) -> Vec<Indicator> {
-        let benchmarks = [BENCHMARK_COLUMNS, &self.benchmarks].concat();
+        let has_columns = self.benchmarks.starts_with("versus");
+        let columns = if has_columns { "" } else { BENCHMARK_COLUMNS };
+        let benchmarks = [columns, &self.benchmarks].concat();
         let plans = [PLAN_COLUMNS, &self.plans].concat();
         let curves = ["code,line,measure,date,share_pct\n", &self.curves].concat();
         let balances = ["code,date,own_yuan,market_yuan,source\n", &self.balances].concat();

@@ -239,3 +239,24 @@ fn a_published_share_counts_where_it_is_the_places_own_at_the_years_start() {
     check_gap(&published, "5", "-0.13", Light::Yellow);
     assert_eq!(published.benchmark_level, Some(Level::Prefecture));
 }
+
+#[test]
+fn a_peer_of_another_province_is_none_and_one_of_the_very_province_counts_first() {
+    let mut case = grown(&[(210_100, 110)]);
+    let columns = BENCHMARK_COLUMNS.trim_end().to_owned() + ",province\n";
+    for (code, growth, province) in
+        [(220_000, 8, ""), (220_000, 9, "210000"), (230_000, 50, "440000")]
+    {
+        let row = format!(
+            "peer,province,{code},total,revenue,2021-01-01,2021-06-30,{growth},,2021-07-20,s,,,{province}\n"
+        );
+        case.benchmarks += &row;
+    }
+    case.benchmarks.insert_str(0, &columns);
+    check_gap(
+        &ytd(&case, "2021-06-30", prefecture(210_100), Comparison::Peer),
+        "10",
+        "1",
+        Light::Green,
+    );
+}

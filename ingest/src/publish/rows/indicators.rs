@@ -89,6 +89,7 @@ pub fn benchmarks(set: &ReferenceSet) -> RecordBatch {
         Arc::new(percents.collect::<Float64Array>())
     };
     let codes = rows.iter().map(|row| row.code.map(|code| code.to_string()));
+    let provinces = rows.iter().map(|row| row.province.map(|code| code.to_string()));
     let columns: Vec<ArrayRef> = vec![
         text(|row| Some(row.versus.as_str())),
         text(|row| Some(row.level.as_str())),
@@ -104,6 +105,7 @@ pub fn benchmarks(set: &ReferenceSet) -> RecordBatch {
         day(|row| row.published_at),
         text(|row| Some(&row.source)),
         Arc::new(rows.iter().map(|_| Some(&*set.version)).collect::<StringArray>()),
+        Arc::new(provinces.collect::<StringArray>()),
     ];
     batch(Table::Benchmarks, columns)
 }
