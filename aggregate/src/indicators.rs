@@ -34,6 +34,7 @@ use postroad_schemas::units::BusinessDay;
 use serde::{Deserialize, Serialize};
 
 use self::book::{Book, Scope, Unit};
+use self::growth::Compared;
 use self::period::{Period, Range};
 use crate::event::CellKey;
 use crate::measures::Measures;
@@ -186,12 +187,13 @@ pub fn evaluate<'m>(
     cells: impl IntoIterator<Item = (CellKey, &'m Measures)>,
 ) -> Vec<Indicator> {
     let book = Book::add_up(input, cells);
+    let periods = Compared::all(&book);
     let mut rows = Vec::new();
     for unit in book.units() {
         for scope in Scope::all() {
             if book.has(unit, scope) {
-                for period in Period::ALL {
-                    growth::rows(&book, unit, scope, *period, &mut rows);
+                for compared in &periods {
+                    growth::rows(&book, unit, scope, compared, &mut rows);
                 }
             }
             commensurate::rows(input, &book, unit, scope, &mut rows);

@@ -88,7 +88,8 @@ fn grown(input: &Input<'_>, book: &Book, of: (Unit, Scope, Measure), versus: Ver
         |_| Period::Ytd.range(input.as_of).expect("every day has a year to date"),
         |(days, _)| *days,
     );
-    let growth = Growth::between(book, of, days, Period::Ytd.year_before(days));
+    let growth =
+        Growth::between(book, of, days, book.known().base(days, Period::Ytd.year_before(days)));
     let held = newest.map(|(_, held)| held);
     let comparison = match versus {
         Versus::Local => Comparison::Local,

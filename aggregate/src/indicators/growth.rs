@@ -7,6 +7,7 @@ use postroad_schemas::codebook::{Line, PrefectureCode, Product};
 use postroad_schemas::reference::{Measure, Percent};
 
 use super::book::{Book, Scope, Unit};
+use super::known::Base;
 use super::period::{Period, Range};
 use super::{Comparison, Exact, Indicator, Why};
 
@@ -41,15 +42,15 @@ impl Growth {
 
     /// Growth of a unit's business from one range to another; unknown where a part of the base is
     /// missing.
-    pub fn between(
+    pub(super) fn between(
         book: &Book,
         (unit, scope, measure): (Unit, Scope, Measure),
         value: Range,
-        base: Range,
+        base: Base,
     ) -> Self {
         let figure = |range| figure(book, (unit, scope, measure), range);
-        let mut growth = Self::of(measure, figure(value), figure(base));
-        if !book.known().has_base(value, base) {
+        let mut growth = Self::of(measure, figure(value), figure(base.days));
+        if !base.is_whole {
             growth.base = None;
             growth.growth = Err(Why::BaseIncomplete);
         }
@@ -183,16 +184,47 @@ fn rounded(percent: f64) -> Option<Percent> {
     (millionths.abs() < 1e15).then(|| Percent::from_millionths(millionths as i64))
 }
 
+/// A period, and what it is held against.
+pub(super) struct Compared {
+    period: Period,
+    days: Range,
+    year_before: Base,
+    /// What the year before is held against itself.
+    two_years_before: Base,
+    preceding: Option<Base>,
+    festival: Option<Base>,
+}
+
+impl Compared {
+    /// Every period that has begun.
+    pub(super) fn all(book: &Book) -> Vec<Self> {
+        let compared = |period: &Period| {
+            let days = period.range(book.as_of())?;
+            let base = |base| book.known().base(days, base);
+            let year_before = period.year_before(days);
+            let two_years_before = period.year_before(year_before);
+            Some(Self {
+                period: *period,
+                days,
+                year_before: base(year_before),
+                two_years_before: book.known().base(year_before, two_years_before),
+                preceding: period.preceding(days).map(base),
+                festival: period.festival_before(days).map(base),
+            })
+        };
+        Period::ALL.iter().filter_map(compared).collect()
+    }
+}
+
 /// The comparisons of a unit's business with itself in other periods.
 pub(super) fn rows(
     book: &Book,
     unit: Unit,
     scope: Scope,
-    period: Period,
+    compared: &Compared,
     rows: &mut Vec<Indicator>,
 ) {
-    let Some(days) = period.range(book.as_of()) else { return };
-    let year_before = period.year_before(days);
+    let Compared { period, days, year_before, .. } = *compared;
     for measure in measures(unit, scope) {
         let of = (unit, scope, measure);
         let yoy = Growth::between(book, of, days, year_before);
@@ -205,16 +237,15 @@ pub(super) fn rows(
             rows.push(Indicator::plain((of, period, days), comparison, growth));
         };
         row(Comparison::Yoy, yoy);
-        if let Some(preceding) = period.preceding(days) {
+        if let Some(preceding) = compared.preceding {
             row(Comparison::Pop, Growth::between(book, of, days, preceding));
         }
-        if let Some(festival) = period.festival_before(days) {
+        if let Some(festival) = compared.festival {
             row(Comparison::Festival, Growth::between(book, of, days, festival));
         }
         if matches!(measure, Measure::Volume | Measure::Revenue) {
-            row(Comparison::DailyAverage, daily_average(yoy, (days, year_before)));
-            let before = period.year_before(year_before);
-            let earlier = Growth::between(book, of, year_before, before);
+            row(Comparison::DailyAverage, daily_average(yoy, (days, year_before.days)));
+            let earlier = Growth::between(book, of, year_before.days, compared.two_years_before);
             row(Comparison::TwoYear, two_year(yoy, earlier));
         }
         let is_short = matches!(period, Period::Day | Period::Days7 | Period::Days30 | Period::Mtd);

@@ -19,6 +19,15 @@ const WEEK: i32 = 7;
 /// How many times as many days a period may have as its base, before that is too thin to be whole.
 const THIN: usize = 10;
 
+/// The days that a period is held against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Base {
+    /// Which.
+    pub(super) days: Range,
+    /// Whether all of them are known.
+    pub(super) is_whole: bool,
+}
+
 /// Which days are known.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
@@ -55,6 +64,11 @@ impl Known {
     /// Whether a day's figures are those of the log's cells; else they are the baselines'.
     pub fn is_the_logs(&self, day: BusinessDay) -> bool {
         !self.baselines.is_some_and(|days| days.contains(day))
+    }
+
+    /// Some days as the base of a period.
+    pub(super) fn base(&self, period: Range, days: Range) -> Base {
+        Base { days, is_whole: self.has_base(period, days) }
     }
 
     /// Whether all of a base is known that a period is held against.

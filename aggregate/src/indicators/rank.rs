@@ -1,7 +1,7 @@
 //! Ranks: prefectures of a province in the order of their own figure, and how they have moved.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -9,7 +9,8 @@ use postroad_schemas::units::BusinessDay;
 
 use super::book::{Book, Unit};
 use super::growth::{Growth, order};
-use super::period::Range;
+use super::known::Base;
+use super::period::{Period, Range};
 use super::{Comparison, Exact, Indicator, Input, Light};
 
 /// The day as of which ranks are compared: the end of the month before.
@@ -28,22 +29,29 @@ pub(super) fn rank(input: &Input<'_>, book: &Book, rows: &mut [Indicator]) {
         let contest = (*province, row.scope, row.measure, row.period, row.comparison);
         contests.entry(contest).or_default().push(index);
     }
-    for ((.., comparison), contest) in contests {
+    let earlier = earlier_periods(book);
+    for ((.., period, comparison), contest) in contests {
         let own = |index: &usize| {
             let row = &rows[*index];
             row.own.filter(|_| row.light != Some(Light::Unknown))
         };
         let known = contest.iter().filter(|index| own(index).is_some());
-        let days: BTreeSet<Range> = known.map(|index| rows[*index].days).collect();
-        if days.len() > 1 {
+        let mut days = known.map(|index| rows[*index].days);
+        let first = days.next();
+        if days.any(|days| Some(days) != first) {
             continue;
         }
         let now = places(contest.iter().map(own));
         for (index, place) in contest.iter().zip(now) {
             rows[*index].rank = place;
         }
-        if comparison == Comparison::Yoy {
-            let before = places(contest.iter().map(|index| growth_before(book, &rows[*index])));
+        if let (Comparison::Yoy, Some((days, base))) = (comparison, earlier.get(&period)) {
+            let before = |index: &usize| {
+                let row = &rows[*index];
+                let of = (row.unit, row.scope, row.measure);
+                Growth::between(book, of, *days, *base).growth.ok()
+            };
+            let before = places(contest.iter().map(before));
             for (index, before) in contest.iter().zip(before) {
                 let row = &mut rows[*index];
                 row.rank_change = before.zip(row.rank).map(|(before, now)| {
@@ -54,11 +62,13 @@ pub(super) fn rank(input: &Input<'_>, book: &Book, rows: &mut [Indicator]) {
     }
 }
 
-/// The same growth as of the end of the month before.
-fn growth_before(book: &Book, row: &Indicator) -> Option<Exact> {
-    let days = row.period.range(earlier(book.as_of()))?;
-    let of = (row.unit, row.scope, row.measure);
-    Growth::between(book, of, days, row.period.year_before(days)).growth.ok()
+/// The periods as of the end of the month before.
+fn earlier_periods(book: &Book) -> BTreeMap<Period, (Range, Base)> {
+    let compared = |period: &Period| {
+        let days = period.range(earlier(book.as_of()))?;
+        Some((*period, (days, book.known().base(days, period.year_before(days)))))
+    };
+    Period::ALL.iter().filter_map(compared).collect()
 }
 
 /// The place of each figure, the highest first: 1, 2, 2, 4. What is not known has none.
