@@ -8,6 +8,7 @@ mod parts;
 pub mod prepare;
 mod publisher;
 mod question;
+mod reference;
 mod stop;
 mod writer;
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use postroad_tests::mock::{Mock, PATIENCE, Site, rows};
@@ -97,6 +97,61 @@ fn reference_data_that_change_are_used_at_once_and_faulty_ones_never() {
         Some(1.0)
     );
     stop(&mut postroad);
+}
+
+/// A site whose lights are held against a folder, and that has published: Shenyang has grown by 5 per cent.
+fn told(mock: &Mock, group: &str) -> (Site, PathBuf) {
+    let site = Site::new(&mock.brokers(), group, &[PARCELS]);
+    let reference = site.dir.path().join("reference");
+    fs::create_dir(&reference).unwrap();
+    economy(&reference, "8.5");
+    let text = fs::read_to_string(site.config()).unwrap();
+    site.configure(&format!("{text}\n[reference]\ndir = \"{}\"\n", reference.display()));
+    accept(mock, "a", "2020-06-30T10:00:00+08:00", 100_000_000);
+    accept(mock, "b", "2021-06-30T10:00:00+08:00", 105_000_000);
+    accept(mock, "c", "2021-07-01T10:00:00+08:00", 1);
+    mock.flush();
+    (site, reference)
+}
+
+fn reloaded(postroad: &Postroad) -> Option<f64> {
+    metrics(postroad)?.value("postroad_reference_last_reload_successful", &[])
+}
+
+/// However many faults a file has, the log names the first, and publishing goes on.
+#[test]
+fn the_first_faults_are_logged_and_the_others_counted() {
+    let mock = Mock::start(&[(PARCELS, 1)]);
+    let (site, reference) = told(&mock, "faults");
+    let mut postroad = site.run();
+    wait_for_gap(&postroad, -3.5);
+    let head = fs::read_to_string(reference.join("benchmarks.csv")).unwrap();
+    let mut text = head.lines().next().unwrap().to_owned();
+    for _ in 0..60 {
+        text.push_str("\nlocal,prefecture,999999,,revenue,2021-01-01,2021-06-30,1,synthetic");
+    }
+    fs::write(reference.join("benchmarks.csv"), text).unwrap();
+    wait_until(PATIENCE, "the others are counted", || {
+        lines_with(&site.log(), "there are more faults") == 1
+    });
+    assert_eq!(lines_with(&site.log(), "the reference data are not used"), 20, "{}", site.log());
+    assert_eq!(reloaded(&postroad), Some(0.0));
+    stop(&mut postroad);
+}
+
+/// Two instances with different folders would change the lights by turns, and each says so.
+#[test]
+fn whoever_takes_over_with_other_reference_data_says_so() {
+    let mock = Mock::start(&[(PARCELS, 1)]);
+    let (site, reference) = told(&mock, "others");
+    let said = "the last publish was made with other reference data";
+    for (percent, gap, lines) in [("8.5", -3.5, 0), ("4.25", 0.75, 1), ("4.25", 0.75, 1)] {
+        economy(&reference, percent);
+        let mut postroad = site.run();
+        wait_for_gap(&postroad, gap);
+        stop(&mut postroad);
+        assert_eq!(lines_with(&site.log(), said), lines, "{}", site.log());
+    }
 }
 
 #[track_caller]
