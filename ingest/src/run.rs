@@ -9,6 +9,7 @@ pub mod prepare;
 mod publisher;
 mod question;
 mod reference;
+pub mod stand_in;
 mod stop;
 mod writer;
 

@@ -65,8 +65,10 @@ impl PublisherTask {
         let (partitions, partitions_seen) = watch::channel(partitions);
         let (finish, finishing) = oneshot::channel();
         shown.metrics.use_reference(&settings.reference.version);
-        shown.metrics.reference_reloaded.set(1);
-        shown.metrics.reference_last_success.set(now().as_seconds_f64());
+        shown.metrics.reference_reloaded.set((!config.reference.stands_in()).into());
+        if !config.reference.stands_in() {
+            shown.metrics.reference_last_success.set(now().as_seconds_f64());
+        }
         let work = Work {
             store: store.clone(),
             clock: clock.clone(),
@@ -75,7 +77,7 @@ impl PublisherTask {
             partitions: partitions_seen,
             shown: shown.clone(),
             reference: ReferenceReader::new(config.reference.clone()),
-            is_reference_sound: true,
+            is_reference_sound: !config.reference.stands_in(),
             prefectures: config.rules.prefectures.iter().copied().collect(),
             publisher: None,
             looked_for_orphans: None,

@@ -106,7 +106,7 @@ impl ReferenceReader {
 }
 
 /// Says what is wrong with a folder: the first faults one by one, of the others how many.
-pub(super) fn say_faults(faults: &[Fault], consequence: &str) {
+pub(crate) fn say_faults(faults: &[Fault], consequence: &str) {
     for fault in faults.iter().take(NAMED_MAX) {
         error!(%fault, "{consequence}");
     }

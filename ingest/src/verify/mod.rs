@@ -83,7 +83,8 @@ impl Default for VerifyOptions {
 pub async fn verify(config: &Config, options: VerifyOptions) -> Result<Report, Failure> {
     let store = open_store(config).await?;
     let sources = Sources::open(config, &store).await?;
-    let mut report = Report::default();
+    let mut report =
+        Report { reference_stands_in: config.reference.stands_in(), ..Report::default() };
     let (number, pinned) = pin(&store, options.patience, &mut report.tables.differences).await?;
     report.publish = number;
     let bench = Bench {

@@ -35,6 +35,8 @@ pub struct Report {
     pub shards: Vec<ShardReport>,
     /// The tables of the publish.
     pub tables: TablesProof,
+    /// Whether the folder of the reference data is faulty, so that what the store keeps stands in.
+    pub reference_stands_in: bool,
     /// Ids across the partitions of each topic. No difference: producers are to key stably.
     pub repeats: Vec<TopicRepeats>,
 }
@@ -92,6 +94,11 @@ impl Report {
         let mut lines: Vec<String> = self.shards.iter().map(shard_line).collect();
         for (table, report) in &self.tables.tables {
             lines.push(table_line(table, report));
+        }
+        if self.reference_stands_in {
+            let line = "the folder of the reference data is faulty (`postroad check` says where); what \
+                        the store keeps stands in";
+            lines.push(line.to_owned());
         }
         if self.tables.other_names {
             let line = "names, lights and what they are held against were not compared: the store does \

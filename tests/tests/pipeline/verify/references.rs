@@ -1,5 +1,5 @@
 //! Reference data that the store has lost are named, what there is nothing to hold against is not said to
-//! agree.
+//! agree, and a faulty folder keeps nothing from being proved.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -172,4 +172,15 @@ fn lights_that_are_lost_for_good_are_said_to_be_and_everything_else_agrees() {
         let said = "indicators of 23 frozen days are lost: neither copy of them was left";
         assert!(lines.iter().any(|line| line == said), "{lines:#?}");
     }
+}
+
+#[test]
+fn a_faulty_folder_keeps_nothing_from_being_proved() {
+    let desk = Desk::new();
+    fs::write(desk.reference.join("benchmarks.csv"), "versus\n").unwrap();
+    let (code, lines) = desk.verify(|_| ());
+    assert_eq!((code, differences(&lines)), (Some(0), vec![]), "{lines:#?}");
+    let said = "the folder of the reference data is faulty";
+    assert!(lines.iter().any(|line| line.starts_with(said)), "{lines:#?}");
+    assert!(line_of(&lines, "indicators").ends_with(": agrees"), "{lines:#?}");
 }
