@@ -22,9 +22,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, Fault};
+use crate::config::{Config, Fault, Loaded};
 use crate::demo::{DemoOptions, demo};
 use crate::error::{Exit, Failure, complain, is_guarded, print};
+use crate::run::stand_in::stand_in;
 use crate::run::{Shown, run};
 use crate::simulate::{SimulateOptions, Sink, plant, simulate};
 use crate::store::Store;
@@ -219,7 +220,10 @@ pub fn main() -> ExitCode {
 async fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(ConfigFile { config }) => {
-            let config = load(&config)?;
+            let config = match load_any(&config)? {
+                Loaded::Whole(config) => *config,
+                Loaded::WithoutReference(without) => stand_in(*without).await?,
+            };
             reload_on_hangup(config.reference.asked())?;
             run(config, Shown::default(), stop_signal()?).await
         }
@@ -258,6 +262,11 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
 
 fn load(path: &Path) -> Result<Config, Failure> {
     Config::load(path, std::env::vars()).map_err(|faults| config_failure(&faults))
+}
+
+/// As [`load`], where faulty reference data need not be the end.
+fn load_any(path: &Path) -> Result<Loaded, Failure> {
+    Config::load_any(path, std::env::vars()).map_err(|faults| config_failure(&faults))
 }
 
 /// Every fault, one a line, and the exit code for all of them.

@@ -7,14 +7,14 @@ mod indicators;
 mod kafka;
 mod section;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use postroad_aggregate::rules::{DECODER_VERSION, Rules};
-use postroad_schemas::codebook::Codebook;
+use postroad_schemas::codebook::{Codebook, PrefectureCode};
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::Span;
 use toml::{Table, Value};
@@ -24,7 +24,7 @@ use self::indicators::{read_indicators, read_reference};
 pub use self::kafka::is_topic_name;
 use self::kafka::read_kafka;
 use self::section::{Section, name_variables, override_key};
-use crate::reference::ReferenceSource;
+use crate::reference::{ReferenceSet, ReferenceSource};
 use crate::store::open::Location;
 
 const STORE_URL: &str = "write file:///an/absolute/path, s3://bucket/prefix, gs://bucket/prefix or \
@@ -151,6 +151,42 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
 }
 
+/// What was read: a configuration, or one that lacks nothing but reference data.
+#[derive(Debug)]
+pub enum Loaded {
+    /// Everything.
+    Whole(Box<Config>),
+    /// The folder of the reference data is faulty.
+    WithoutReference(Box<WithoutReference>),
+}
+
+/// A configuration whose folder of reference data is faulty: of use once another set stands in.
+#[derive(Debug)]
+pub struct WithoutReference {
+    config: Config,
+    faults: Vec<Fault>,
+}
+
+impl WithoutReference {
+    /// Where the store is.
+    pub fn location(&self) -> &Location {
+        &self.config.store.location
+    }
+
+    /// Every fault of the folder.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// The configuration with a set that stands in. Records are judged by its prefectures.
+    pub fn with(self, set: ReferenceSet) -> Config {
+        let mut config = self.config;
+        config.rules.prefectures = prefectures(&set.codebook);
+        config.reference.stand_in(set);
+        config
+    }
+}
+
 /// One thing wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -181,10 +217,21 @@ impl Config {
         path: &Path,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Vec<Fault>> {
+        Self::load_any(path, environment).and_then(Loaded::into_whole)
+    }
+
+    /// As [`Self::load`], where a folder of reference data that is faulty need not be the end.
+    ///
+    /// # Errors
+    /// Every other fault, and then those of the folder, too.
+    pub fn load_any(
+        path: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Loaded, Vec<Fault>> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             vec![whole(format!("{} cannot be read: {error}; name a file with -c", path.display()))]
         })?;
-        Self::parse(&text, environment)
+        Self::parse_any(&text, environment)
     }
 
     /// Reads the text of a file, with the overrides of an environment.
@@ -195,6 +242,13 @@ impl Config {
         text: &str,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Vec<Fault>> {
+        Self::parse_any(text, environment).and_then(Loaded::into_whole)
+    }
+
+    fn parse_any(
+        text: &str,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Loaded, Vec<Fault>> {
         let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
             vec![whole(format!("the file is not TOML{}: {}", place(text, &error), error.message()))]
         })?;
@@ -204,11 +258,31 @@ impl Config {
             .iter()
             .filter_map(|(name, value)| override_key(&mut table, name, value, &mut faults))
             .collect();
-        let config = read(&mut Section::root(table), environment, &mut faults);
+        let mut of_folder = Vec::new();
+        let config = read(&mut Section::root(table), environment, &mut faults, &mut of_folder);
         name_variables(&mut faults, &overridden);
+        name_variables(&mut of_folder, &overridden);
         match config {
-            Some(config) if faults.is_empty() => Ok(config),
-            _ => Err(faults),
+            Some(config) if faults.is_empty() && of_folder.is_empty() => {
+                Ok(Loaded::Whole(Box::new(config)))
+            }
+            Some(config) if faults.is_empty() => {
+                let without = WithoutReference { config, faults: of_folder };
+                Ok(Loaded::WithoutReference(Box::new(without)))
+            }
+            _ => {
+                faults.append(&mut of_folder);
+                Err(faults)
+            }
+        }
+    }
+}
+
+impl Loaded {
+    fn into_whole(self) -> Result<Config, Vec<Fault>> {
+        match self {
+            Self::Whole(config) => Ok(*config),
+            Self::WithoutReference(without) => Err(without.faults),
         }
     }
 }
@@ -225,7 +299,12 @@ fn whole(remedy: String) -> Fault {
 
 type Environment = Vec<(String, String)>;
 
-fn read(root: &mut Section, environment: Environment, faults: &mut Vec<Fault>) -> Option<Config> {
+fn read(
+    root: &mut Section,
+    environment: Environment,
+    faults: &mut Vec<Fault>,
+    of_folder: &mut Vec<Fault>,
+) -> Option<Config> {
     let kafka = read_kafka(root.section("kafka", faults), faults);
     let store = read_store(root.section("store", faults), environment, faults);
 
@@ -257,6 +336,10 @@ fn read(root: &mut Section, environment: Environment, faults: &mut Vec<Fault>) -
     section.finish(faults);
 
     let reference = read_reference(root.section("reference", faults), faults);
+    let reference = reference.map(|(reference, mut found)| {
+        of_folder.append(&mut found);
+        reference
+    });
     let indicators = read_indicators(root.section("indicators", faults), faults);
     let codebook = reference.as_ref().map(|reference| &reference.set().codebook);
     let rules = read_rules(root.section("rules", faults), codebook, faults);
@@ -316,12 +399,17 @@ fn read_rules(
     section.finish(faults);
     Some(Rules {
         decoder_version: DECODER_VERSION,
-        prefectures: codebook?.prefectures().map(|prefecture| prefecture.code).collect(),
+        prefectures: prefectures(codebook?),
         dedupe_window_h: dedupe_window_h?,
         late_after_h: late_after_h?,
         final_after_h: final_after_h?,
         value_bytes_max: value_bytes_max?,
     })
+}
+
+/// By which records are judged.
+fn prefectures(codebook: &Codebook) -> BTreeSet<PrefectureCode> {
+    codebook.prefectures().map(|prefecture| prefecture.code).collect()
 }
 
 #[cfg(test)]

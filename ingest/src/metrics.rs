@@ -19,6 +19,9 @@ use crate::status::{Progress, Status};
 /// The outcomes of a record, in the order of the local counts.
 const OUTCOMES: [&str; 4] = ["applied", "duplicate", "rejected", "ignored"];
 
+/// How many digits of a version of the reference data a label shows.
+const REFERENCE_DIGITS: usize = 12;
+
 /// Handles of every metric, sharing one registry.
 #[derive(Clone)]
 pub struct Metrics {
@@ -56,6 +59,7 @@ pub struct Metrics {
     pub reference_reloaded: IntGauge,
     /// When the reference data in use were read.
     pub reference_last_success: Gauge,
+    reference_info: IntGaugeVec,
     /// Final cells that a publish moved.
     pub restatements: IntCounter,
     /// Months of which a publisher could not learn what had been final, or restated.
@@ -208,6 +212,11 @@ impl Metrics {
                 "postroad_reference_last_reload_success_timestamp_seconds",
                 "When the reference data in use were read.",
             ),
+            reference_info: build.gauges(
+                "postroad_reference_info",
+                "Always 1; the label says which reference data this instance uses.",
+                &["version"],
+            ),
             restatements: build.counter(
                 "postroad_restatements_total",
                 "Cells of final days that a publish moved.",
@@ -244,6 +253,14 @@ impl Metrics {
         let _scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.refresh(status, queue_bytes);
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// Shows which reference data are in use.
+    pub fn use_reference(&self, version: &str) {
+        let _scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reference_info.reset();
+        let version = version.get(..REFERENCE_DIGITS).unwrap_or(version);
+        self.reference_info.with_label_values(&[version]).set(1);
     }
 
     /// Counts a checkpoint.

@@ -8,6 +8,8 @@ mod parts;
 pub mod prepare;
 mod publisher;
 mod question;
+mod reference;
+pub mod stand_in;
 mod stop;
 mod writer;
 

@@ -27,10 +27,12 @@ impl Default for IndicatorsConfig {
     }
 }
 
+/// Where reference data come from, and what is wrong with their folder; in a faulty folder's place the
+/// built-in set stands in.
 pub(super) fn read_reference(
     mut section: Section,
     faults: &mut Vec<Fault>,
-) -> Option<ReferenceSource> {
+) -> Option<(ReferenceSource, Vec<Fault>)> {
     let remedy = "write the path of a folder with reference data";
     let dir = section.take("dir", Some(String::new()), remedy, faults, |value| {
         value.as_str().filter(|dir| !dir.is_empty()).map(str::to_owned)
@@ -38,9 +40,9 @@ pub(super) fn read_reference(
     section.finish(faults);
     let dir = dir?;
     if dir.is_empty() {
-        return Some(ReferenceSource::fixed(ReferenceSet::liaoning()));
+        return Some((ReferenceSource::fixed(ReferenceSet::liaoning()), Vec::new()));
     }
-    ReferenceSource::folder(dir.into()).map_err(|mut found| faults.append(&mut found)).ok()
+    Some(ReferenceSource::folder_or(dir.into(), ReferenceSet::liaoning))
 }
 
 pub(super) fn read_indicators(

@@ -538,6 +538,27 @@ fn reference_data_are_read_whole_or_their_faults_told() {
     assert!(faults[0].contains("prefectures.csv:4:"), "{faults:?}");
 }
 
+/// A faulty folder is the only fault that need not be the end, and then records are judged by what stands in.
+#[test]
+fn another_set_can_stand_in_for_a_faulty_folder_and_for_nothing_else() {
+    let folder = folder();
+    let dir = format!("reference.dir = {:?}", folder.path().display().to_string());
+    std::fs::write(folder.path().join("benchmarks.csv"), "versus\n").expect("a file");
+    let text = format!("{MINIMAL}\n{dir}");
+    let any = |text: &str| Config::parse_any(text, std::iter::empty());
+    let Ok(Loaded::WithoutReference(without)) = any(&text) else { panic!("it lacks no more") };
+    assert_eq!(without.faults(), parse(&text).expect_err("a fault"));
+    let all = include_str!("../../../schemas/data/liaoning.csv");
+    let two = all.lines().take(3).collect::<Vec<_>>().join("\n");
+    let set = ReferenceSet::from_files([("prefectures.csv".to_owned(), two)].into());
+    let config = without.with(set.expect("sound"));
+    assert_eq!(config.rules.prefectures.len(), 2);
+    assert_eq!(config.reference.set().codebook.prefectures().len(), 2);
+    assert!(config.reference.stands_in() && config.reference.has_folder());
+    let faults = any(&format!("{text}\ndays.grace_h = -1")).expect_err("another fault");
+    assert!(faults.len() > 1 && faults[0].key == "days.grace_h", "{faults:?}");
+}
+
 #[test]
 fn a_file_that_is_absent_or_no_toml_is_one_fault() {
     let missing = folder().path().join("postroad.toml");

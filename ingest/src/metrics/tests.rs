@@ -32,13 +32,14 @@ const FROM_THE_START: [(&str, &[&str]); 19] = [
 ];
 
 /// The second is made by the event that it counts.
-const ONCE_SOMETHING_HAPPENED: [(&str, &[&str]); 6] = [
+const ONCE_SOMETHING_HAPPENED: [(&str, &[&str]); 7] = [
     ("postroad_records_total", &["topic", "partition", "outcome"]),
     ("postroad_records_rejected_total", &["topic", "reason"]),
     ("postroad_consumer_lag_records", &["topic", "partition"]),
     ("postroad_shard_stalled", &["topic", "partition", "reason"]),
     ("postroad_offset_gaps_total", &["topic", "partition"]),
     ("postroad_watermark_timestamp_seconds", &["topic", "partition"]),
+    ("postroad_reference_info", &["version"]),
 ];
 
 type Series = (String, BTreeMap<String, String>, f64);
@@ -98,6 +99,9 @@ fn eventful() -> (Metrics, Status) {
         metrics.count_publish(outcome);
     }
     metrics.count_store_error("publish");
+    for version in ["0123456789abcdef", "fedcba9876543210"] {
+        metrics.use_reference(version);
+    }
     let stall = Stall::RetentionOverrun { from: NextOffset::new(1), low: NextOffset::new(2) };
     status.update(|view| {
         view.phases.insert(tp(0), ShardPhase::Running { unresolved: None });
@@ -176,6 +180,8 @@ fn values_are_what_was_counted() {
     assert_eq!(of("postroad_state_cells", &[]), Some(5.0));
     assert_eq!(of("postroad_dedupe_ids", &[]), Some(9.0));
     assert_eq!(of("postroad_build_info", &[]), Some(1.0));
+    assert_eq!(of("postroad_reference_info", &[("version", "fedcba987654")]), Some(1.0));
+    assert_eq!(of("postroad_reference_info", &[]), Some(1.0), "only what is in use");
     // Told once: a second scrape without events counts nothing anew.
     assert_eq!(scrape(&metrics, &status), series);
 }

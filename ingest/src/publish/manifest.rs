@@ -30,6 +30,9 @@ pub const MANIFEST_FORMAT: u32 = 3;
 /// The first version that has a history and a checksum.
 pub const HISTORY_SINCE: u32 = 2;
 
+/// The first version whose reference data the store keeps.
+pub const REFERENCES_SINCE: u32 = 3;
+
 /// How many manifests are kept; also the length of the table `publishes`.
 pub const MANIFESTS_KEPT: usize = 1_000;
 
@@ -263,14 +266,22 @@ pub async fn published_entry(
     store: &Store,
     id: &ShardId,
 ) -> Result<Option<ShardEntry>, PublishError> {
+    let Some(manifest) = newest(store).await? else { return Ok(None) };
+    Ok(manifest.shards.into_iter().find(|entry| entry.seq.is_some() && entry.id() == *id))
+}
+
+/// The newest manifest; `None` where nothing was published.
+///
+/// # Errors
+/// Where it cannot be read or was written by a newer program.
+pub async fn newest(store: &Store) -> Result<Option<Manifest>, PublishError> {
     let folder = folder();
     let listing = store.objects().list(Some(&folder));
     let listed: Vec<_> = listing.try_collect().await.map_err(failed("listing", &folder))?;
-    let Some(newest) = listed.iter().filter_map(|object| number(&object.location)).max() else {
-        return Ok(None);
-    };
-    let manifest = read(store, newest).await?;
-    Ok(manifest.shards.into_iter().find(|entry| entry.seq.is_some() && entry.id() == *id))
+    match listed.iter().filter_map(|object| number(&object.location)).max() {
+        Some(newest) => read(store, newest).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The folder of the manifests.

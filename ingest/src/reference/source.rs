@@ -15,6 +15,8 @@ use crate::config::Fault;
 pub struct ReferenceSource {
     dir: Option<PathBuf>,
     set: Arc<ReferenceSet>,
+    /// Whether that is another than the folder's, which was faulty from the start.
+    stands_in: bool,
     asked: Arc<Notify>,
     /// What the folder looked like when it was last read, whatever came of that.
     read: Option<Look>,
@@ -32,7 +34,7 @@ impl ReferenceSource {
     /// A set that does not change.
     pub fn fixed(set: ReferenceSet) -> Self {
         let (set, asked) = (Arc::new(set), Arc::new(Notify::new()));
-        Self { dir: None, set, asked, read: None, seen: None }
+        Self { dir: None, set, stands_in: false, asked, read: None, seen: None }
     }
 
     /// A folder, read now.
@@ -40,10 +42,29 @@ impl ReferenceSource {
     /// # Errors
     /// Every fault of its files.
     pub fn folder(dir: PathBuf) -> Result<Self, Vec<Fault>> {
-        let look = look(&dir);
-        let set = ReferenceSet::load(&dir)?;
-        let read = Some(look);
-        Ok(Self { dir: Some(dir), seen: read.clone(), read, ..Self::fixed(set) })
+        let (source, faults) = Self::folder_or(dir, ReferenceSet::liaoning);
+        if faults.is_empty() { Ok(source) } else { Err(faults) }
+    }
+
+    /// A folder, read now. Where it is faulty, another set stands in until it is mended.
+    pub fn folder_or(dir: PathBuf, stand_in: impl FnOnce() -> ReferenceSet) -> (Self, Vec<Fault>) {
+        let read = Some(look(&dir));
+        let (set, faults) = match ReferenceSet::load(&dir) {
+            Ok(set) => (set, Vec::new()),
+            Err(faults) => (stand_in(), faults),
+        };
+        (Self { dir: Some(dir), seen: read.clone(), read, ..Self::fixed(set) }, faults)
+    }
+
+    /// Has another set stand in until the folder is mended.
+    pub fn stand_in(&mut self, set: ReferenceSet) {
+        self.set = Arc::new(set);
+        self.stands_in = true;
+    }
+
+    /// Whether the set in use stands in for that of a folder that was faulty from the start.
+    pub fn stands_in(&self) -> bool {
+        self.stands_in
     }
 
     /// The set in use.
@@ -84,6 +105,7 @@ impl ReferenceSource {
 
     fn read_again(&mut self, dir: &Path) -> Reread {
         self.set = Arc::new(ReferenceSet::load(dir)?);
+        self.stands_in = false;
         Ok(())
     }
 }

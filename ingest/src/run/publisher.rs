@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use postroad_aggregate::merge::Rollup;
 use postroad_schemas::codebook::PrefectureCode;
 use postroad_schemas::units::Span;
 use tokio::sync::{oneshot, watch};
@@ -12,20 +13,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::Shown;
+use super::reference::{Looked, REFERENCE_CHECK, ReferenceReader, orphans, say_faults};
 use crate::checkpoint::ShardId;
 use crate::clock::{Clock, now};
 use crate::config::Config;
 use crate::error::chain;
-use crate::offload::offload;
 use crate::publish::{PublishError, PublishSettings, Publisher};
-use crate::reference::{ReferenceSource, Reread};
+use crate::reference::ReferenceSource;
 use crate::store::Store;
 
 /// How often every file is compared with the manifest.
 const INSPECTION: Duration = Duration::from_secs(60);
-
-/// How often the folder of the reference data is looked at.
-const REFERENCE_CHECK: Duration = Duration::from_millis(500);
 
 /// The number of partitions of each topic.
 pub(super) type Partitions = BTreeMap<String, i32>;
@@ -66,8 +64,11 @@ impl PublisherTask {
         let (role, role_seen) = watch::channel(Role::default());
         let (partitions, partitions_seen) = watch::channel(partitions);
         let (finish, finishing) = oneshot::channel();
-        shown.metrics.reference_reloaded.set(1);
-        shown.metrics.reference_last_success.set(now().as_seconds_f64());
+        shown.metrics.use_reference(&settings.reference.version);
+        shown.metrics.reference_reloaded.set((!config.reference.stands_in()).into());
+        if !config.reference.stands_in() {
+            shown.metrics.reference_last_success.set(now().as_seconds_f64());
+        }
         let work = Work {
             store: store.clone(),
             clock: clock.clone(),
@@ -75,9 +76,11 @@ impl PublisherTask {
             role: role_seen,
             partitions: partitions_seen,
             shown: shown.clone(),
-            reference: config.reference.clone(),
+            reference: ReferenceReader::new(config.reference.clone()),
+            is_reference_sound: !config.reference.stands_in(),
             prefectures: config.rules.prefectures.iter().copied().collect(),
             publisher: None,
+            looked_for_orphans: None,
             inspected: Instant::now(),
         };
         let task = tokio::spawn(work.run(config.publish.interval, finishing));
@@ -116,10 +119,14 @@ struct Work {
     role: watch::Receiver<Role>,
     partitions: watch::Receiver<Partitions>,
     shown: Shown,
-    reference: ReferenceSource,
+    reference: ReferenceReader,
+    /// Whether the set in use is what the folder held at the last look that was answered.
+    is_reference_sound: bool,
     /// The prefectures by which records are judged.
     prefectures: BTreeSet<PrefectureCode>,
     publisher: Option<Publisher>,
+    /// The version of the reference data under which prefectures without a row were last looked for.
+    looked_for_orphans: Option<String>,
     inspected: Instant,
 }
 
@@ -129,15 +136,18 @@ impl Work {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(REFERENCE_CHECK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (asked, has_folder) = (self.reference.asked(), self.reference.has_folder());
+        let source = self.reference.source();
+        let (asked, has_folder) = (source.asked(), source.has_folder());
         loop {
+            let is_free = !self.reference.is_busy();
             tokio::select! {
                 biased;
                 _ = tick.tick() => self.turn().await,
-                () = asked.notified() => self.read_reference(ReferenceSource::reload).await,
-                _ = look.tick(), if has_folder => {
-                    self.read_reference(ReferenceSource::look_again).await;
+                () = asked.notified(), if is_free => self.reference.begin(ReferenceSource::reload),
+                _ = look.tick(), if has_folder && is_free => {
+                    self.reference.begin(ReferenceSource::look_again);
                 }
+                looked = self.reference.looked() => self.looked(looked).await,
                 changed = self.role.changed() => match changed {
                     Ok(()) => self.turn().await,
                     Err(_) => return,
@@ -147,23 +157,20 @@ impl Work {
         }
     }
 
-    /// Has the reference data read again, and publishes with them at once where they are others. A set
-    /// with a fault is not used: the one in use stays.
-    async fn read_reference(&mut self, read: fn(&mut ReferenceSource) -> Option<Reread>) {
-        let mut source = self.reference.clone();
-        let outcome = offload(move || {
-            let outcome = read(&mut source);
-            (source, outcome)
-        });
-        let Ok((source, outcome)) = outcome.await else { return };
-        self.reference = source;
+    /// Publishes with reference data that were read again, at once where they are others. A set with a
+    /// fault is not used: the one in use stays.
+    async fn looked(&mut self, looked: Looked) {
         let metrics = &self.shown.metrics;
-        match outcome {
-            None => {}
-            Some(Ok(())) => {
+        match looked {
+            Looked::Answered(None) => {
+                metrics.reference_reloaded.set(self.is_reference_sound.into());
+            }
+            Looked::Answered(Some(Ok(()))) => {
+                self.is_reference_sound = true;
                 metrics.reference_reloaded.set(1);
                 metrics.reference_last_success.set(now().as_seconds_f64());
-                let set = Arc::clone(self.reference.set());
+                let set = Arc::clone(self.reference.source().set());
+                metrics.use_reference(&set.version);
                 info!(version = %set.version, "the reference data were read again");
                 let known = self.prefectures.iter();
                 if !known.eq(set.provinces().keys()) {
@@ -177,11 +184,18 @@ impl Work {
                 }
                 self.turn().await;
             }
-            Some(Err(faults)) => {
+            Looked::Answered(Some(Err(faults))) => {
+                self.is_reference_sound = false;
                 metrics.reference_reloaded.set(0);
-                for fault in faults {
-                    error!(%fault, "the reference data are not used; those read before stay in use");
-                }
+                let consequence = "the reference data are not used; those read before stay in use";
+                say_faults(&faults, consequence);
+            }
+            Looked::Late => {
+                metrics.reference_reloaded.set(0);
+                error!(
+                    "the folder of the reference data does not answer; those read before stay in use \
+                     until it does"
+                );
             }
         }
     }
@@ -215,7 +229,10 @@ impl Work {
             publisher
         } else {
             info!("this instance is the publisher");
-            Publisher::take_over(self.store.clone(), self.settings.clone()).await?
+            self.looked_for_orphans = None;
+            let publisher = Publisher::take_over(self.store.clone(), self.settings.clone()).await?;
+            self.say_other_reference(publisher.newest().map(|newest| &*newest.reference));
+            publisher
         };
         let outcome = self.publish_with(&mut publisher).await;
         self.publisher = Some(publisher);
@@ -248,10 +265,42 @@ impl Work {
             None if !is_shown => publisher.snapshot().await?,
             made => made,
         };
-        if made.is_some() {
-            self.shown.status.update(|view| view.snapshot = made);
+        if let Some(made) = made {
+            self.say_orphans(&made.rollup);
+            self.shown.status.update(|view| view.snapshot = Some(made));
         }
         Ok(())
+    }
+
+    /// Says that the last publish was made with other reference data: names and lights change with this
+    /// instance, and where the folders of two instances differ they change at each take-over.
+    fn say_other_reference(&self, published: Option<&str>) {
+        let version = &*self.settings.reference.version;
+        if let Some(published) = published.filter(|published| *published != version) {
+            warn!(
+                published,
+                version,
+                "the last publish was made with other reference data than this instance has; unless \
+                 they were changed in between, compare `reference.dir` of the instances"
+            );
+        }
+    }
+
+    /// Says once for each set which prefectures have figures and are in no province any more.
+    fn say_orphans(&mut self, rollup: &Rollup) {
+        let set = &self.settings.reference;
+        if self.looked_for_orphans.as_ref() == Some(&set.version) {
+            return;
+        }
+        self.looked_for_orphans = Some(set.version.clone());
+        if let Some((prefectures, count)) = orphans(rollup, set) {
+            warn!(
+                %prefectures,
+                count,
+                "prefectures have figures and no row in prefectures.csv; no province holds them, nor do \
+                 the indicators"
+            );
+        }
     }
 
     /// Says why nothing could be published, once for each reason.

@@ -48,6 +48,7 @@ use self::error::unreadable;
 pub use self::owner::Owner;
 use self::probe::Promise;
 use self::put::Replacing;
+pub use self::references::reference_key;
 use crate::checkpoint::chain::{Chain, Newest, Nonces, Pace};
 use crate::checkpoint::{Checkpoint, LoadError, ShardId};
 

@@ -19,9 +19,11 @@
 mod chain;
 pub mod compare;
 mod horizon;
+mod lights;
 pub mod log;
 mod pinned;
 mod recorded;
+mod references;
 pub mod refold;
 pub mod repeats;
 pub mod report;
@@ -41,6 +43,7 @@ use postroad_schemas::units::{NextOffset, Span};
 
 use self::compare::Differences;
 use self::pinned::{Pinned, pin};
+use self::references::read_references;
 use self::repeats::Repeats;
 use self::report::{Report, TopicRepeats};
 use self::shards::{Attempt, Bench, ShardReport, Shown};
@@ -80,7 +83,8 @@ impl Default for VerifyOptions {
 pub async fn verify(config: &Config, options: VerifyOptions) -> Result<Report, Failure> {
     let store = open_store(config).await?;
     let sources = Sources::open(config, &store).await?;
-    let mut report = Report::default();
+    let mut report =
+        Report { reference_stands_in: config.reference.stands_in(), ..Report::default() };
     let (number, pinned) = pin(&store, options.patience, &mut report.tables.differences).await?;
     report.publish = number;
     let bench = Bench {
@@ -106,8 +110,10 @@ pub async fn verify(config: &Config, options: VerifyOptions) -> Result<Report, F
     }
     bench.bar.finish_and_clear();
     if let Some(pinned) = &pinned {
-        let reference = reference_of(&store, config, pinned).await?;
+        let mut kept = read_references(&store, pinned).await?;
+        let reference = kept.set.unwrap_or_else(|| Arc::clone(config.reference.set()));
         let mut tables = check_tables(config, reference, pinned, &report.shards)?;
+        tables.differences.append(&mut kept.differences);
         tables.differences.append(&mut report.tables.differences);
         report.tables = tables;
     }
@@ -150,18 +156,6 @@ async fn check_shard(
         Ok(report) => Ok(report),
         Err(Attempt::Failed(failure) | Attempt::Again(failure)) => Err(failure),
     }
-}
-
-/// The reference data that a publish was made with, as the store keeps them; else those of the
-/// configuration.
-async fn reference_of(
-    store: &Store,
-    config: &Config,
-    pinned: &Pinned,
-) -> Result<Arc<ReferenceSet>, Failure> {
-    let kept = store.reference(&pinned.manifest.reference).await;
-    let kept = kept.map_err(|error| store_failure(&error))?;
-    Ok(kept.map_or_else(|| Arc::clone(config.reference.set()), Arc::new))
 }
 
 /// Compares the tables with the shards as the publish shows them: their checkpoints, or where those

@@ -221,6 +221,6 @@ pub(super) fn table_of(key: &str) -> &str {
     }
 }
 
-fn hash(bytes: &[u8]) -> String {
+pub(super) fn hash(bytes: &[u8]) -> String {
     format!("{:032x}", parquet_file::file_hash(bytes))
 }

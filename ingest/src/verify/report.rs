@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::compare::Difference;
 use super::repeats::Repeats;
 use super::shards::ShardReport;
-use super::tables::TablesProof;
+use super::tables::{TableReport, TablesProof};
 
 /// Event ids that stand in more than one partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Report {
     pub shards: Vec<ShardReport>,
     /// The tables of the publish.
     pub tables: TablesProof,
+    /// Whether the folder of the reference data is faulty, so that what the store keeps stands in.
+    pub reference_stands_in: bool,
     /// Ids across the partitions of each topic. No difference: producers are to key stably.
     pub repeats: Vec<TopicRepeats>,
 }
@@ -62,13 +64,23 @@ impl Report {
             _ if self.is_empty() => {
                 format!("{publish} was not proved: nothing of its log could be read again")
             }
-            (0, 0) => {
-                format!("{publish} agrees with the log, which was read again from its beginning")
-            }
-            (0, shards) => format!(
-                "{publish} agrees with what can be read again; of {} that is not all",
-                count(shards, "shard")
+            (0, 0) => format!(
+                "{publish} agrees with the log, which was read again from its beginning{}",
+                self.but()
             ),
+            (0, shards) => format!(
+                "{publish} agrees with what can be read again; of {} that is not all{}",
+                count(shards, "shard"),
+                self.but()
+            ),
+        }
+    }
+
+    /// What an agreement does not cover.
+    fn but(&self) -> String {
+        match self.tables.tables.values().map(|report| report.uncompared).sum() {
+            0 => String::new(),
+            rows => format!("; {} were not compared", count(rows, "row")),
         }
     }
 
@@ -81,18 +93,23 @@ impl Report {
     pub fn to_text(&self) -> String {
         let mut lines: Vec<String> = self.shards.iter().map(shard_line).collect();
         for (table, report) in &self.tables.tables {
-            let outcome = match report.differences {
-                0 => "agrees".to_owned(),
-                differences => count(differences, "difference"),
-            };
-            let (rows, files) = (count(report.rows, "row"), count(report.files, "file"));
-            lines.push(format!("{table} {rows} in {files}: {outcome}"));
+            lines.push(table_line(table, report));
+        }
+        if self.reference_stands_in {
+            let line = "the folder of the reference data is faulty (`postroad check` says where); what \
+                        the store keeps stands in";
+            lines.push(line.to_owned());
         }
         if self.tables.other_names {
-            let line = "names, benchmarks and indicators were not compared: the store does not keep the \
-                        reference data of the publish, and those of the configuration are others; restore \
-                        its references/, or set reference.dir to the folder that was in use";
+            let line = "names, lights and what they are held against were not compared: the store does \
+                         not keep the reference data of the publish, and those of the configuration \
+                         are others; restore its references/, or set reference.dir to the folder that \
+                         was in use";
             lines.push(line.to_owned());
+        }
+        if self.tables.lost_days > 0 {
+            let days = count(self.tables.lost_days, "frozen day");
+            lines.push(format!("indicators of {days} are lost: neither copy of them was left"));
         }
         for TopicRepeats { topic, ids, one_in } in &self.repeats {
             let share = if *one_in > 1 {
@@ -120,7 +137,7 @@ impl Report {
             .map(|(table, report)| {
                 json!({
                     "table": table, "files": report.files, "rows": report.rows,
-                    "differences": report.differences,
+                    "not_compared": report.uncompared, "differences": report.differences,
                 })
             })
             .collect();
@@ -136,12 +153,29 @@ impl Report {
             "agrees": self.differences().next().is_none(),
             "whole": self.unread() == 0,
             "names_compared": !self.tables.other_names,
+            "lost_days": self.tables.lost_days,
             "shards": shards,
             "tables": tables,
             "ids_in_several_partitions": repeats,
             "differences": self.differences().collect::<Vec<_>>(),
         })
     }
+}
+
+fn table_line(table: &str, report: &TableReport) -> String {
+    let TableReport { files, rows, uncompared, differences } = *report;
+    let outcome = match (differences, uncompared) {
+        (0, uncompared) if uncompared == rows && rows > 0 => "not compared".to_owned(),
+        (0, 0) => "agrees".to_owned(),
+        (0, uncompared) => format!("agrees, but {} not compared", count(uncompared, "row")),
+        (differences, 0) => count(differences, "difference"),
+        (differences, uncompared) => format!(
+            "{}, and {} not compared",
+            count(differences, "difference"),
+            count(uncompared, "row")
+        ),
+    };
+    format!("{table} {} in {}: {outcome}", count(rows, "row"), count(files, "file"))
 }
 
 fn shard_line(report: &ShardReport) -> String {

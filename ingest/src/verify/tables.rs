@@ -15,12 +15,13 @@ use serde_json::Value;
 
 use super::compare::{Difference, Differences, compare_cells, sides};
 use super::horizon::horizon_of;
+use super::lights::Uncompared;
 use super::pinned::{Pinned, table_of};
 use crate::checkpoint::ShardId;
 use crate::config::IndicatorsConfig;
 use crate::inspect::grid::{cell, instant, readable};
 use crate::publish::draft::{Draft, DraftInput, Earlier, Loaded, draft, file_key, merge, month_of};
-use crate::publish::indicators::{Frozen, Known, place_month};
+use crate::publish::indicators::{Frozen, Known};
 use crate::publish::manifest::{HISTORY_SINCE, MANIFESTS_KEPT, Manifest};
 use crate::publish::parquet_file::{decode, decode_untrusted};
 use crate::publish::restatements::Before;
@@ -33,6 +34,8 @@ pub struct TableReport {
     pub files: usize,
     /// Their rows.
     pub rows: usize,
+    /// Of those, rows that there is nothing to hold against.
+    pub uncompared: usize,
     /// What differs, in files, rows and the manifest's word on them.
     pub differences: usize,
 }
@@ -44,9 +47,11 @@ pub struct TablesProof {
     pub tables: BTreeMap<String, TableReport>,
     /// What differs.
     pub differences: Vec<Difference>,
-    /// Whether names could not be compared, because the configuration's reference data are not those
-    /// of the publish.
+    /// Whether names could not be compared, because the reference data at hand are not those of the
+    /// publish.
     pub other_names: bool,
+    /// Frozen days of `indicators` that are kept nowhere.
+    pub lost_days: usize,
 }
 
 /// Compares a publish with what these shards make. Of the `without_phase`, only the log has told the
@@ -59,8 +64,9 @@ pub(super) fn compare_tables(
 ) -> Result<TablesProof, PublishError> {
     let manifest = &pinned.manifest;
     let mut differences = pinned.differences.clone();
-    let drafted = draft_again(pinned, shards, settings, &mut differences)?;
-    let other_names = drafted.manifest.reference != manifest.reference;
+    let other_names = settings.reference.version != manifest.reference;
+    let (uncompared, frozen) = Uncompared::of(pinned, other_names);
+    let drafted = draft_again(pinned, shards, frozen, settings, &mut differences)?;
     differences.extend(compare_manifests(manifest, &drafted.manifest));
     differences.extend(compare_final_cells(pinned, &drafted));
     let mut tables: BTreeMap<String, TableReport> = BTreeMap::new();
@@ -72,6 +78,7 @@ pub(super) fn compare_tables(
         match (decode_untrusted(found.clone()), decode(expected.clone())) {
             (Ok(found), Ok(expected)) => {
                 report.rows += found.num_rows();
+                report.uncompared += uncompared.rows(table, &found);
                 differences.extend(compare_batches(table, &found, &expected));
             }
             (Err(error), _) | (_, Err(error)) => {
@@ -88,23 +95,21 @@ pub(super) fn compare_tables(
     };
     let rows_unknown = (known.len() as u64 + 1) < manifest.publish.min(MANIFESTS_KEPT as u64);
     let publishes = file_key(Table::Publishes, None);
-    let is_behind = manifest.indicators.is_some_and(|entry| entry.behind);
     differences.retain(|difference| {
         let Difference { place, key, column, .. } = difference;
-        let about_names = is_about_names(place, column);
         let about_phase = place == "ledger" && matches!(&**column, "state" | "reason");
-        !(other_names && about_names
+        !(uncompared.covers(difference)
             || about_phase && without_phase.contains(key)
             || place == "publishes" && is_unknown(key)
-            || rows_unknown && *key == publishes && column == "rows"
-            || is_behind && is_about_indicators(place, key, column))
+            || rows_unknown && *key == publishes && column == "rows")
     });
     for difference in &differences {
         if let Some(report) = tables.get_mut(&difference.place) {
             report.differences += 1;
         }
     }
-    Ok(TablesProof { tables, differences, other_names })
+    let lost_days = uncompared.lost_days;
+    Ok(TablesProof { tables, differences, other_names, lost_days })
 }
 
 /// Drafts the publish once more, every file of it. What it moved is not worked out again, which takes
@@ -112,6 +117,7 @@ pub(super) fn compare_tables(
 fn draft_again(
     pinned: &Pinned,
     shards: Vec<Loaded>,
+    frozen: Frozen,
     settings: &PublishSettings,
     differences: &mut Vec<Difference>,
 ) -> Result<Draft, PublishError> {
@@ -135,13 +141,6 @@ fn draft_again(
         nonce: 0,
         now: manifest.published_at,
     };
-    let mut frozen = Frozen::new();
-    for (place, entry) in &manifest.history {
-        let month = place_month(place);
-        if let Some((month, bytes)) = month.zip(pinned.files.get(&entry.key)) {
-            frozen.insert(month, bytes.clone());
-        }
-    }
     let mut restatements = BTreeMap::new();
     let months = manifest.files.keys().filter_map(|key| month_of(Table::Restatements, key));
     for month in months {
@@ -186,23 +185,6 @@ fn unreadable(table: &str, key: &str, error: &ParquetError) -> Vec<Difference> {
     let mut of_file = Differences::at(table);
     of_file.check(key, "content", format!("unreadable ({error})"), "a table");
     of_file.into_vec()
-}
-
-/// Whether a difference tells of indicators that the publish itself says are behind its figures.
-fn is_about_indicators(place: &str, key: &str, column: &str) -> bool {
-    let of_rows = !matches!(column, "file_hash" | "file" | "content");
-    place == "indicators" && of_rows
-        || place == "manifest"
-            && (column == "indicators" || table_of(key) == "indicators" && of_rows)
-}
-
-/// Whether a difference tells of names and benchmarks, which are reference data and not of the fold.
-fn is_about_names(place: &str, column: &str) -> bool {
-    let tables = ["prefectures", "products", "indicators", "benchmarks", "plans"];
-    tables.contains(&place) && column != "file_hash" && column != "file"
-        || place == "daily_rollups"
-            && matches!(column, "prefecture_name" | "province_code" | "product_name")
-        || place == "manifest" && column == "reference"
 }
 
 /// Compares what a manifest says with what it would say today. Who wrote a file when, and how its

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use postroad_schemas::codebook::Codebook;
 use postroad_tests::mock::{Mock, PATIENCE, Site, rows};
 use postroad_tests::process::{Metrics, Postroad, Signal, postroad_binary};
 use postroad_tests::wait::wait_until;
@@ -97,6 +98,124 @@ fn reference_data_that_change_are_used_at_once_and_faulty_ones_never() {
         Some(1.0)
     );
     stop(&mut postroad);
+}
+
+/// A site whose lights are held against a folder, and that has published: Shenyang has grown by 5 per cent.
+fn told(mock: &Mock, group: &str) -> (Site, PathBuf) {
+    let site = Site::new(&mock.brokers(), group, &[PARCELS]);
+    let reference = site.dir.path().join("reference");
+    fs::create_dir(&reference).unwrap();
+    economy(&reference, "8.5");
+    let text = fs::read_to_string(site.config()).unwrap();
+    site.configure(&format!("{text}\n[reference]\ndir = \"{}\"\n", reference.display()));
+    accept(mock, "a", "2020-06-30T10:00:00+08:00", 100_000_000);
+    accept(mock, "b", "2021-06-30T10:00:00+08:00", 105_000_000);
+    accept(mock, "c", "2021-07-01T10:00:00+08:00", 1);
+    mock.flush();
+    (site, reference)
+}
+
+fn reloaded(postroad: &Postroad) -> Option<f64> {
+    metrics(postroad)?.value("postroad_reference_last_reload_successful", &[])
+}
+
+/// The version of the reference data in use, as the metrics show it.
+fn version(postroad: &Postroad) -> Option<String> {
+    let all = metrics(postroad)?;
+    let found: Vec<_> = all.matching("postroad_reference_info", &[]).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].0.get("version").cloned()
+}
+
+/// Ends with the code of a faulty configuration, and says why on standard error.
+#[track_caller]
+fn refuses(site: &Site, words: &[&str]) {
+    let mut command = Command::new(postroad_binary());
+    let output = command.args(["run", "-c"]).arg(site.config()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(words.iter().all(|word| said.contains(word)), "{said}");
+}
+
+/// Where a running instance goes on with the set that it has read, one that starts goes on with that of the
+/// last publish; by other rules than those in force it does not.
+#[test]
+fn a_faulty_folder_does_not_keep_an_instance_from_starting_where_the_store_has_a_set() {
+    let mock = Mock::start(&[(PARCELS, 1)]);
+    let (site, reference) = told(&mock, "standing-in");
+    let sound = fs::read_to_string(reference.join("benchmarks.csv")).unwrap();
+    fs::write(reference.join("benchmarks.csv"), "versus\n").unwrap();
+    refuses(&site, &["benchmarks.csv:1: level: the column is missing", "nothing was published"]);
+
+    fs::write(reference.join("benchmarks.csv"), &sound).unwrap();
+    let mut postroad = site.run();
+    wait_for_gap(&postroad, -3.5);
+    let used = version(&postroad);
+    assert_eq!(used.as_ref().map(String::len), Some(12));
+    stop(&mut postroad);
+
+    fs::write(reference.join("benchmarks.csv"), "versus\n").unwrap();
+    let mut postroad = site.run();
+    wait_for_gap(&postroad, -3.5);
+    assert_eq!((reloaded(&postroad), version(&postroad)), (Some(0.0), used));
+    let log = site.log();
+    assert!(lines_with(&log, "starting with the reference data of the last publish") == 1, "{log}");
+    assert!(lines_with(&log, "benchmarks.csv:1: level: the column is missing") == 1, "{log}");
+    economy(&reference, "4.25");
+    wait_for_gap(&postroad, 0.75);
+    assert_eq!(reloaded(&postroad), Some(1.0));
+
+    // Records are judged by other prefectures from the next start on, not because of a fault.
+    let liaoning = Codebook::LIAONING_CSV;
+    let without = liaoning.lines().filter(|line| !line.starts_with("210100")).collect::<Vec<_>>();
+    fs::write(reference.join("benchmarks.csv"), sound.lines().next().unwrap()).unwrap();
+    fs::write(reference.join("prefectures.csv"), without.join("\n")).unwrap();
+    wait_until(PATIENCE, "the prefecture without a row is named", || {
+        let log = site.log();
+        log.lines().any(|line| {
+            line.contains("prefectures have figures and no row")
+                && line.contains("prefectures=210100")
+        })
+    });
+    stop(&mut postroad);
+    fs::write(reference.join("benchmarks.csv"), "versus\n").unwrap();
+    refuses(&site, &["level: the column is missing", "have other prefectures than those by which"]);
+}
+
+/// However many faults a file has, the log names the first, and publishing goes on.
+#[test]
+fn the_first_faults_are_logged_and_the_others_counted() {
+    let mock = Mock::start(&[(PARCELS, 1)]);
+    let (site, reference) = told(&mock, "faults");
+    let mut postroad = site.run();
+    wait_for_gap(&postroad, -3.5);
+    let head = fs::read_to_string(reference.join("benchmarks.csv")).unwrap();
+    let mut text = head.lines().next().unwrap().to_owned();
+    for _ in 0..60 {
+        text.push_str("\nlocal,prefecture,999999,,revenue,2021-01-01,2021-06-30,1,synthetic");
+    }
+    fs::write(reference.join("benchmarks.csv"), text).unwrap();
+    wait_until(PATIENCE, "the others are counted", || {
+        lines_with(&site.log(), "there are more faults") == 1
+    });
+    assert_eq!(lines_with(&site.log(), "the reference data are not used"), 20, "{}", site.log());
+    assert_eq!(reloaded(&postroad), Some(0.0));
+    stop(&mut postroad);
+}
+
+/// Two instances with different folders would change the lights by turns, and each says so.
+#[test]
+fn whoever_takes_over_with_other_reference_data_says_so() {
+    let mock = Mock::start(&[(PARCELS, 1)]);
+    let (site, reference) = told(&mock, "others");
+    let said = "the last publish was made with other reference data";
+    for (percent, gap, lines) in [("8.5", -3.5, 0), ("4.25", 0.75, 1), ("4.25", 0.75, 1)] {
+        economy(&reference, percent);
+        let mut postroad = site.run();
+        wait_for_gap(&postroad, gap);
+        stop(&mut postroad);
+        assert_eq!(lines_with(&site.log(), said), lines, "{}", site.log());
+    }
 }
 
 #[track_caller]

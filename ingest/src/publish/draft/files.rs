@@ -212,7 +212,8 @@ impl Files<'_> {
             behind: plan.behind,
             settings: input.indicators.settings,
         });
-        for key in last.iter().flat_map(|last| last.files.keys()) {
+        let rows = last.iter().flat_map(|last| &last.files).filter(|(_, entry)| entry.rows > 0);
+        for (key, _) in rows {
             let month = month_of(Table::Indicators, key);
             if let Some(month) = month.filter(|month| !plan.months.contains(month)) {
                 self.carry(key);
@@ -234,6 +235,10 @@ impl Files<'_> {
         for month in months {
             let days = evaluated.get(month).map_or(&[][..], Vec::as_slice);
             let before = frozen.get(month).zip(frozen_through);
+            if before.is_none() && days.is_empty() {
+                // Both copies of its days are lost.
+                continue;
+            }
             let made = indicators::month(before, days, final_through, publish).map_err(failed)?;
             let (key, file) = (file_key(Table::Indicators, Some(*month)), made.file);
             let rows_hash = format!("{:032x}", file.hash);

@@ -196,6 +196,37 @@ async fn frozen_days_of_an_earlier_release_get_the_columns_that_were_added_since
     assert!(error.to_string().contains("period_end is of a newer release"), "{error}");
 }
 
+/// A month of which neither copy is left has no file any more, not an empty one, and the next months go on.
+#[tokio::test]
+async fn frozen_days_of_which_both_copies_are_lost_leave_no_file() {
+    let mut desk = Desk::new();
+    desk.settings.reference = economy("8.5");
+    let mut log = grown(date(7, 2));
+    desk.write(&log).await;
+    publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
+    log.accept(date(7, 6), 210_200, "express", 1);
+    desk.write(&log).await;
+    publish(&mut desk.take_over().await, &[&log]).await.expect("something new");
+    let place = crate::publish::history::indicators_place(date(6, 1));
+    let manifest = desk.manifests().await.pop().expect("a publish");
+    for key in [indicators_of(6), manifest.history[&place].key.clone()] {
+        desk.inner.delete(&Path::from(key)).await.expect("deleted");
+    }
+    let mut publisher = desk.take_over().await;
+    publish(&mut publisher, &[&log]).await.expect("something to mend");
+    assert_eq!(publisher.take_counts().unknown, 1);
+    for _ in 0..2 {
+        let manifest = desk.manifests().await.pop().expect("a publish");
+        assert!(!manifest.files.contains_key(&indicators_of(6)), "no file without rows");
+        assert!(!manifest.history.contains_key(&place));
+        assert!(manifest.files.contains_key(&indicators_of(7)));
+        desk.check_files().await;
+        log.accept(date(7, 7), 210_200, "express", 1);
+        desk.write(&log).await;
+        publish(&mut publisher, &[&log]).await.expect("something new");
+    }
+}
+
 /// Late events move figures of complete days: they are told within the interval, not at each publish,
 /// and the manifest says so meanwhile. Events of the open day move nothing.
 #[tokio::test]
