@@ -11,8 +11,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::Contract;
-pub use crate::csv_rows::CsvFault;
-use crate::csv_rows::{Columns, Severity, read_rows};
+use crate::csv_rows::{Columns, read_rows};
+pub use crate::csv_rows::{CsvFault, Severity};
 use crate::reject::closed_names;
 use crate::units::BusinessDay;
 

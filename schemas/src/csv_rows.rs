@@ -7,7 +7,7 @@ use crate::units::BusinessDay;
 
 /// Something wrong with a reference file, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {column}: {problem}")]
+#[error("{file}:{line}: {}{problem}", prefix(.column))]
 pub struct CsvFault {
     /// The file's name.
     pub file: String,
@@ -19,6 +19,11 @@ pub struct CsvFault {
     pub problem: String,
     /// Whether the file can be read all the same.
     pub severity: Severity,
+}
+
+/// A column before what is wrong with it; nothing of a whole line.
+fn prefix(column: &str) -> String {
+    if column.is_empty() { String::new() } else { format!("{column}: ") }
 }
 
 /// What a fault keeps a program from.

@@ -4,7 +4,6 @@
 //! it: money of another scale, or as whole numbers, would be read as something else.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -29,8 +28,7 @@ pub(super) const COLUMNS: [(&str, &str); 6] = [
 ///
 /// # Errors
 /// Every column that is at fault, with its remedy.
-pub(super) fn read(path: &Path) -> Result<String, Vec<String>> {
-    let bytes = std::fs::read(path).map_err(|error| vec![error.to_string()])?;
+pub(super) fn read(bytes: Vec<u8>) -> Result<String, Vec<String>> {
     let batch = parquet_file::decode_untrusted(bytes.into());
     let batch = batch.map_err(|error| vec![format!("it cannot be decoded: {error}")])?;
     let faults: Vec<String> = COLUMNS.iter().filter_map(|column| fault(&batch, *column)).collect();
