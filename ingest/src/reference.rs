@@ -10,7 +10,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use postroad_schemas::codebook::{Codebook, CsvFault, PrefectureCode};
-use postroad_schemas::reference::{Reference, ReferenceFiles};
+use postroad_schemas::reference::{FAULTS_MAX, Reference, ReferenceFiles, without_own};
 use xxhash_rust::xxh3::xxh3_128;
 
 use self::folder::Folder;
@@ -34,7 +34,8 @@ pub struct ReferenceSet {
     pub figures: Reference,
     /// The first half of the hash of its content, in hexadecimal digits.
     pub version: String,
-    /// The text of every file that it was read from by name, the built-in ones included.
+    /// The text of every file that it was read from by name, the built-in ones included, without the
+    /// columns that nobody reads.
     files: BTreeMap<String, String>,
 }
 
@@ -54,7 +55,10 @@ impl ReferenceSet {
     /// Every fault of every file.
     pub fn from_files(given: BTreeMap<String, String>) -> Result<Self, Vec<CsvFault>> {
         let files = with_built_in(given);
-        Ok(Self::new(read(&files, Codebook::from_csv, Reference::from_csv)?, files))
+        let read = read(&files, Codebook::from_csv, Reference::from_csv)?;
+        // Who checked a row is nobody's business but theirs who noted it.
+        let kept = files.into_iter().map(|(name, text)| (name, without_own(&text).into_owned()));
+        Ok(Self::new(read, kept.collect()))
     }
 
     fn new((codebook, figures): (Codebook, Reference), files: BTreeMap<String, String>) -> Self {
@@ -65,7 +69,8 @@ impl ReferenceSet {
     /// Reads the files of a folder.
     ///
     /// # Errors
-    /// Every fault of the files, those that cannot be read or have no known name included.
+    /// The faults of the files, those that cannot be read or have no known name included: the first
+    /// [`FAULTS_MAX`], and then that there are more.
     pub fn load(dir: &Path) -> Result<Self, Vec<Fault>> {
         let Folder { files, has_table, unread, mut faults } = Folder::read(dir);
         let place = |fault: CsvFault| {
@@ -79,8 +84,8 @@ impl ReferenceSet {
             Fault { key: String::new(), value: String::new(), remedy }
         };
         if faults.is_empty() {
-            return Self::from_files(files)
-                .map_err(|faults| faults.into_iter().map(place).collect());
+            let read = Self::from_files(files);
+            return read.map_err(|faults| bounded(faults.into_iter().map(place).collect()));
         }
         // What is wrong with the others is told as well, except for the prefectures that nobody could read.
         let figures = |files: ReferenceFiles<'_>, codebook: Option<&Codebook>| {
@@ -89,7 +94,7 @@ impl ReferenceSet {
         };
         let read = read(&with_built_in(files), Codebook::from_csv, figures);
         faults.extend(read.err().into_iter().flatten().map(place));
-        Err(faults)
+        Err(bounded(faults))
     }
 
     /// The province of each prefecture.
@@ -118,6 +123,16 @@ impl ReferenceSet {
         });
         Ok(Self::new(read?, kept))
     }
+}
+
+/// The first faults, and that there are more.
+fn bounded(mut faults: Vec<Fault>) -> Vec<Fault> {
+    if faults.len() > FAULTS_MAX {
+        faults.truncate(FAULTS_MAX);
+        let remedy = "there are more faults; mend these first".to_owned();
+        faults.push(Fault { key: String::new(), value: String::new(), remedy });
+    }
+    faults
 }
 
 /// What a set is read from: the files that are given, and the built-in ones that it uses besides.

@@ -9,7 +9,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type};
 use postroad_schemas::codebook::{PrefectureCode, Product};
-use postroad_schemas::reference::yuan;
+use postroad_schemas::reference::{shown, yuan};
 use postroad_schemas::units::{BusinessDay, Fen};
 
 use crate::publish::parquet_file;
@@ -80,10 +80,14 @@ fn text(batch: &RecordBatch) -> Result<String, String> {
     for row in 0..batch.num_rows() {
         let (code, product) = (codes.value(row), products.value(row));
         let code = PrefectureCode::parse(code).ok_or_else(|| {
-            format!("prefecture_code: row {}: `{code}` is not a GB/T 2260 code", row + 1)
+            let code = shown(code);
+            format!(
+                "prefecture_code: row {}: `{code}` is not a GB/T 2260 code; write six digits",
+                row + 1
+            )
         })?;
         let product = Product::from_code(product).ok_or_else(|| {
-            format!("product_code: row {}: `{product}` is no product of the contract", row + 1)
+            format!("product_code: row {}: {}", row + 1, Product::unknown(&shown(product)))
         })?;
         let (day, volume) = (BusinessDay::from_days(days.value(row)), volumes.value(row));
         let money = [revenues, balances].map(|money| yuan(Fen::new(money.value(row))));

@@ -10,12 +10,12 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use postroad_schemas::codebook::{CsvFault, Severity};
-use postroad_schemas::reference::ReferenceFiles;
+use postroad_schemas::reference::{ReferenceFiles, escaped};
 
 use super::{BASELINES, BASELINES_TABLE, PREFECTURES, PRODUCTS, baselines};
 use crate::config::Fault;
 
-/// The largest file of baselines in bytes: ten years of all China's days are half of it.
+/// The largest file of baselines in bytes: two years of every product in all China.
 pub(super) const BASELINES_BYTES_MAX: u64 = 256 << 20;
 /// The largest of every other file in bytes: a hundred thousand rows.
 pub(super) const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -49,7 +49,7 @@ impl Folder {
             if is_ours(name) {
                 folder.add(dir, name, &names);
             } else if let Some(problem) = stray(name) {
-                folder.faults.push(fault(dir, format!("{} {problem}", name.escape_debug())));
+                folder.faults.push(fault(dir, format!("{} {problem}", escaped(name))));
             }
         }
         if folder.files.is_empty() && folder.faults.is_empty() {
@@ -129,7 +129,7 @@ fn table(path: &Path, name: &str) -> Result<String, Vec<Fault>> {
         .map_err(|problem| vec![file_fault(path, name, &problem)])?;
     baselines::read(bytes).map_err(|problems| {
         let faults = problems.iter().map(|problem| format!("{name}: {problem}"));
-        faults.map(|problem| fault(path.parent().unwrap_or(path), problem)).collect()
+        faults.map(|problem| fault(path.parent().unwrap_or(path), escaped(&problem))).collect()
     })
 }
 

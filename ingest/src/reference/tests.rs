@@ -244,6 +244,11 @@ fn a_table_of_baselines_has_exactly_the_types_of_the_daily_table() {
             Some(Arc::new(StringArray::from(vec!["1"]))),
             "row 1: `1` is not a GB/T",
         ),
+        (
+            "prefecture_code",
+            Some(Arc::new(StringArray::from(vec!["\u{1b}[2J"]))),
+            "row 1: `\\u{1b}[2J` is not a GB/T",
+        ),
     ] {
         let found = load(name, other).expect_err("it says something else");
         assert_eq!(found.len(), 1, "{found:?}");

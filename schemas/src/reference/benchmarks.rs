@@ -1,11 +1,12 @@
 //! The rows of `benchmarks.csv`, read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::rows::{Faults, Known, day, line, named, not_a_number, prefecture};
+use super::numbers::PERCENT;
+use super::rows::{Known, line, named, prefecture};
 use super::{Benchmark, Level, Measure, Percent, Versus};
-use crate::codebook::{Codebook, CsvFault, Line, PrefectureCode};
-use crate::csv_rows::{Columns, Row, read_rows};
+use crate::codebook::{CsvFault, Line, PrefectureCode};
+use crate::csv_rows::{Columns, Faults, Row, read_rows};
 
 const COLUMNS: Columns<'_> = Columns {
     required: &[
@@ -20,6 +21,9 @@ const COLUMNS: Columns<'_> = Columns {
     ],
     optional: &["province", "growth_pct", "share_pct", "weight", "basis", "published_at"],
 };
+
+/// The provinces of the prefectures.
+type Provinces = BTreeSet<PrefectureCode>;
 
 /// What is held against a benchmark. Any other would never be looked at.
 const ASKED: [(Versus, Measure, Option<Line>); 10] = [
@@ -38,11 +42,11 @@ const ASKED: [(Versus, Measure, Option<Line>); 10] = [
 pub(super) fn read(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<Benchmark> {
     let mut benchmarks = Vec::new();
     let mut lines = BTreeMap::new();
+    let provinces = codebook.map(|codebook| -> Provinces {
+        codebook.prefectures().map(|prefecture| prefecture.province_code).collect()
+    });
     read_rows("benchmarks.csv", text, COLUMNS, faults, |row, faults| {
-        let versus = named(row, "versus", Versus::ALL, faults);
-        if versus == Some(Versus::Plan) {
-            faults.push(row.fault("versus", "a plan stands in plans.csv; move the row there"));
-        }
+        let versus = versus(row, faults);
         let level = named(row, "level", Level::ALL, faults);
         let code = match level {
             Some(Level::Nation) if row.get("code").is_empty() => Some(None),
@@ -53,10 +57,11 @@ pub(super) fn read(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<
             Some(Level::Prefecture) => prefecture(row, codebook, faults).map(Some),
             _ => row.code("code", faults).map(Some),
         };
-        let province = versus.and_then(|versus| peer_of(row, versus, codebook, faults).ok());
+        let province =
+            versus.and_then(|versus| peer_of(row, versus, provinces.as_ref(), faults).ok());
         let line = line(row, faults).ok();
         let measure = named(row, "measure", Measure::ALL, faults);
-        let period = day(row, "period_start", faults).zip(day(row, "period_end", faults));
+        let period = row.day("period_start", faults).zip(row.day("period_end", faults));
         if period.is_some_and(|(start, end)| end < start) {
             faults.push(row.fault("period_end", "lies before period_start; write the last day"));
         }
@@ -113,7 +118,7 @@ fn unasked(
         let problem = "no place's economy is the nation's; write prefecture or province";
         return Some(row.refusal("level", problem));
     }
-    if versus == Versus::Plan || ASKED.contains(&(versus, measure, line)) {
+    if ASKED.contains(&(versus, measure, line)) {
         return None;
     }
     let total = |line: Option<Line>| line.map_or("total", Line::as_str);
@@ -127,11 +132,20 @@ fn unasked(
     Some(row.refusal("measure", problem))
 }
 
+/// The commensurate of a row: any but the plan, whose rows stand elsewhere.
+fn versus(row: &Row<'_>, faults: &mut Faults) -> Option<Versus> {
+    if row.get("versus") == Versus::Plan.as_str() {
+        faults.push(row.fault("versus", "a plan stands in plans.csv; move the row there"));
+        return None;
+    }
+    named(row, "versus", &[Versus::Local, Versus::Industry, Versus::Peer], faults)
+}
+
 /// Of which province a row is a peer; `None` for every one.
 fn peer_of(
     row: &Row<'_>,
     versus: Versus,
-    codebook: Known<'_>,
+    provinces: Option<&Provinces>,
     faults: &mut Faults,
 ) -> Result<Option<PrefectureCode>, ()> {
     if row.get("province").is_empty() {
@@ -143,10 +157,7 @@ fn peer_of(
         return Err(());
     }
     let province = row.code("province", faults).ok_or(())?;
-    let is_known = |codebook: &Codebook| {
-        codebook.prefectures().any(|prefecture| prefecture.province_code == province)
-    };
-    if !codebook.is_none_or(is_known) {
+    if provinces.is_some_and(|provinces| !provinces.contains(&province)) {
         let problem = format!("{province} is no province_code of prefectures.csv; correct it");
         faults.push(row.fault("province", problem));
     } else if row.get("code") == row.get("province") {
@@ -168,7 +179,7 @@ fn published(row: &Row<'_>, measure: Measure, faults: &mut Faults) -> Option<Per
     }
     let percent = Percent::parse(row.get(column));
     if percent.is_none() {
-        faults.push(row.fault(column, not_a_number(row.get(column), 6)));
+        faults.push(row.fault(column, PERCENT.complaint(row.get(column))));
     }
     percent
 }
@@ -181,6 +192,7 @@ fn weight(row: &Row<'_>, faults: &mut Faults) -> Option<i64> {
     }
     let weight = value.parse().ok().filter(|weight| (1..=1_000_000_000).contains(weight));
     if weight.is_none() {
+        let value = row.shown("weight");
         let problem = format!("`{value}` is no weight; write a whole number from 1 to 1000000000");
         faults.push(row.fault("weight", problem));
     }

@@ -98,6 +98,7 @@ fn prefectures_that_cannot_be_read_are_not_taken_for_those_of_liaoning() {
     fs::write(dir.path().join("plans.csv"), text).expect("a file");
     let found = faults(dir.path());
     assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("prefectures.csv is listed"), "{found:?}");
     assert!(found[1].contains("plans.csv:2: amount: "), "{found:?}");
 }
 
@@ -141,4 +142,36 @@ fn a_file_has_a_limit() {
     let file = File::options().write(true).open(dir.path().join("plans.csv")).expect("a file");
     file.set_len(FILE_BYTES_MAX).expect("a sparse file");
     assert!(!faults(dir.path())[0].contains("MB"), "as much as is allowed");
+}
+
+#[test]
+fn the_faults_of_all_files_have_one_limit() {
+    use postroad_schemas::reference::FAULTS_MAX;
+
+    let dir = folder();
+    let row = PLANS.lines().nth(1).expect("a row").replace("2021", "21") + "\n";
+    let text = [PLANS, &row.repeat(FAULTS_MAX)].concat();
+    fs::write(dir.path().join("plans.csv"), &text).expect("a file");
+    assert_eq!(faults(dir.path()).len(), FAULTS_MAX);
+    fs::write(dir.path().join("products.csv"), "code\n").expect("a file");
+    let found = faults(dir.path());
+    assert_eq!(found.len(), FAULTS_MAX + 1);
+    assert_eq!(found[FAULTS_MAX], "there are more faults; mend these first");
+    fs::remove_file(dir.path().join("products.csv")).expect("it is there");
+    fs::write(dir.path().join("plan.csv"), "").expect("a file");
+    assert_eq!(faults(dir.path()).len(), FAULTS_MAX + 1);
+}
+
+/// A note may name a person.
+#[test]
+fn notes_are_neither_kept_nor_part_of_the_version() {
+    let dir = folder();
+    let version = ReferenceSet::load(dir.path()).expect("sound").version;
+    let noted = PLANS.replace("source\n", "source,x_checked_by,\n").replace(",x\n", ",x,Wang,Li\n");
+    fs::write(dir.path().join("plans.csv"), noted).expect("a file");
+    let set = ReferenceSet::load(dir.path()).expect("sound");
+    let content = String::from_utf8(set.content().to_vec()).expect("text");
+    assert!(!["Wang", "Li\\n", "x_checked_by"].iter().any(|note| content.contains(note)));
+    assert_eq!(set.version, version);
+    assert_eq!(ReferenceSet::from_content(&set.content()), Ok(set), "it is read as it was");
 }
