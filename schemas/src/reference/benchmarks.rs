@@ -81,6 +81,9 @@ pub(super) fn read(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<
             return;
         };
         faults.extend(unasked(row, (versus, level, measure, line)));
+        if let (Some(code), Level::Province) = (code, level) {
+            faults.extend(no_province(row, versus, code, provinces.as_ref()));
+        }
         let of = (versus, level, code, province, line, measure);
         let key = (of, period_start, period_end, published_at);
         if let Some(above) = lines.insert(key, row.line()) {
@@ -118,6 +121,9 @@ fn unasked(
         let problem = "no place's economy is the nation's; write prefecture or province";
         return Some(row.refusal("level", problem));
     }
+    if (versus, level) == (Versus::Peer, Level::Nation) {
+        return Some(row.refusal("level", "the nation is nobody's peer; write province"));
+    }
     if ASKED.contains(&(versus, measure, line)) {
         return None;
     }
@@ -139,6 +145,32 @@ fn versus(row: &Row<'_>, faults: &mut Faults) -> Option<Versus> {
         return None;
     }
     named(row, "versus", &[Versus::Local, Versus::Industry, Versus::Peer], faults)
+}
+
+/// Why nothing is held against a row of a province because of its code, if so. Peers are provinces that
+/// the codebook need not have.
+fn no_province(
+    row: &Row<'_>,
+    versus: Versus,
+    code: PrefectureCode,
+    provinces: Option<&Provinces>,
+) -> Option<CsvFault> {
+    let provinces = provinces?;
+    let is_known = provinces.contains(&code);
+    let problem = if versus != Versus::Peer && !is_known {
+        format!("{code} is no province_code of prefectures.csv; correct it, or the level")
+    } else if versus == Versus::Peer && !is_known && !code.get().is_multiple_of(10_000) {
+        format!("{code} is no province; write a code that ends in 0000")
+    } else if versus == Versus::Peer
+        && is_known
+        && provinces.len() == 1
+        && row.get("province").is_empty()
+    {
+        format!("{code} is the only province here, and no province is its own peer; name another")
+    } else {
+        return None;
+    };
+    Some(row.refusal("code", problem))
 }
 
 /// Of which province a row is a peer; `None` for every one.
@@ -178,8 +210,17 @@ fn published(row: &Row<'_>, measure: Measure, faults: &mut Faults) -> Option<Per
         return None;
     }
     let percent = Percent::parse(row.get(column));
-    if percent.is_none() {
+    let whole = Percent::from_millionths(100 * Percent::SCALE);
+    let Some(found) = percent else {
         faults.push(row.fault(column, PERCENT.complaint(row.get(column))));
+        return None;
+    };
+    if measure == Measure::Share && !(Percent::from_millionths(0)..=whole).contains(&found) {
+        faults.push(row.refusal(column, format!("{found} is no share; write 0 to 100")));
+    } else if measure != Measure::Share && found.millionths() < -whole.millionths() {
+        let problem =
+            format!("{found} is no growth, since nothing falls below 0; write -100 or more");
+        faults.push(row.refusal(column, problem));
     }
     percent
 }
@@ -198,3 +239,6 @@ fn weight(row: &Row<'_>, faults: &mut Faults) -> Option<i64> {
     }
     weight
 }
+
+#[cfg(test)]
+mod tests;
