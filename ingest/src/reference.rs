@@ -2,17 +2,18 @@
 //! hash of its content, under which the store keeps what publishes were made with.
 
 mod baselines;
+mod folder;
 mod source;
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use bytes::Bytes;
 use postroad_schemas::codebook::{Codebook, CsvFault, PrefectureCode};
-use postroad_schemas::reference::{Reference, ReferenceFiles};
+use postroad_schemas::reference::{FAULTS_MAX, Reference, ReferenceFiles, without_own};
 use xxhash_rust::xxh3::xxh3_128;
 
+use self::folder::Folder;
 pub use self::source::{ReferenceSource, Reread};
 use crate::config::Fault;
 
@@ -33,7 +34,8 @@ pub struct ReferenceSet {
     pub figures: Reference,
     /// The first half of the hash of its content, in hexadecimal digits.
     pub version: String,
-    /// The text of every file that it was read from by name, the built-in ones included.
+    /// The text of every file that it was read from by name, the built-in ones included, without the
+    /// columns that nobody reads.
     files: BTreeMap<String, String>,
 }
 
@@ -53,7 +55,10 @@ impl ReferenceSet {
     /// Every fault of every file.
     pub fn from_files(given: BTreeMap<String, String>) -> Result<Self, Vec<CsvFault>> {
         let files = with_built_in(given);
-        Ok(Self::new(read(&files, Codebook::from_csv, Reference::from_csv)?, files))
+        let read = read(&files, Codebook::from_csv, Reference::from_csv)?;
+        // Who checked a row is nobody's business but theirs who noted it.
+        let kept = files.into_iter().map(|(name, text)| (name, without_own(&text).into_owned()));
+        Ok(Self::new(read, kept.collect()))
     }
 
     fn new((codebook, figures): (Codebook, Reference), files: BTreeMap<String, String>) -> Self {
@@ -64,25 +69,32 @@ impl ReferenceSet {
     /// Reads the files of a folder.
     ///
     /// # Errors
-    /// Every fault of the files, those that cannot be read or have no known name included.
+    /// The faults of the files, those that cannot be read or have no known name included: the first
+    /// [`FAULTS_MAX`], and then that there are more.
     pub fn load(dir: &Path) -> Result<Self, Vec<Fault>> {
-        let files = read_files(dir)?;
-        let is_table = dir.join(BASELINES_TABLE).exists();
+        let Folder { files, has_table, unread, mut faults } = Folder::read(dir);
         let place = |fault: CsvFault| {
-            let (file, line) = if is_table && fault.file == BASELINES {
+            let (file, line) = if has_table && fault.file == BASELINES {
                 (BASELINES_TABLE, fault.line.saturating_sub(1))
             } else {
                 (&*fault.file, fault.line)
             };
             let file = dir.join(file).display().to_string();
-            CsvFault { file, line, ..fault }
+            let remedy = CsvFault { file, line, ..fault }.to_string();
+            Fault { key: String::new(), value: String::new(), remedy }
         };
-        let fault = |fault| Fault {
-            key: String::new(),
-            value: String::new(),
-            remedy: place(fault).to_string(),
+        if faults.is_empty() {
+            let read = Self::from_files(files);
+            return read.map_err(|faults| bounded(faults.into_iter().map(place).collect()));
+        }
+        // What is wrong with the others is told as well, except for the prefectures that nobody could read.
+        let figures = |files: ReferenceFiles<'_>, codebook: Option<&Codebook>| {
+            let codebook = codebook.filter(|_| !unread.contains(PREFECTURES));
+            Reference::from_csv(files, codebook)
         };
-        Self::from_files(files).map_err(|faults| faults.into_iter().map(fault).collect())
+        let read = read(&with_built_in(files), Codebook::from_csv, figures);
+        faults.extend(read.err().into_iter().flatten().map(place));
+        Err(bounded(faults))
     }
 
     /// The province of each prefecture.
@@ -111,6 +123,16 @@ impl ReferenceSet {
         });
         Ok(Self::new(read?, kept))
     }
+}
+
+/// The first faults, and that there are more.
+fn bounded(mut faults: Vec<Fault>) -> Vec<Fault> {
+    if faults.len() > FAULTS_MAX {
+        faults.truncate(FAULTS_MAX);
+        let remedy = "there are more faults; mend these first".to_owned();
+        faults.push(Fault { key: String::new(), value: String::new(), remedy });
+    }
+    faults
 }
 
 /// What a set is read from: the files that are given, and the built-in ones that it uses besides.
@@ -142,59 +164,6 @@ fn content(files: &BTreeMap<String, String>) -> Vec<u8> {
     let mut content = serde_json::to_vec(files).expect("texts serialise");
     content.push(b'\n');
     content
-}
-
-/// The reference files of a folder by name. A CSV of another name is a fault: it was meant to be read.
-fn read_files(dir: &Path) -> Result<BTreeMap<String, String>, Vec<Fault>> {
-    let fault = |remedy: String| Fault {
-        key: "reference.dir".to_owned(),
-        value: format!("{:?}", dir.display().to_string()),
-        remedy,
-    };
-    let unreadable = |name: &str, error: &std::io::Error| {
-        let name = if name.is_empty() { "the folder" } else { name };
-        fault(format!("{name} cannot be read: {error}"))
-    };
-    let entries = std::fs::read_dir(dir).map_err(|error| vec![unreadable("", &error)])?;
-    let (mut files, mut faults) = (BTreeMap::new(), Vec::new());
-    for entry in entries {
-        let entry = entry.map_err(|error| vec![unreadable("", &error)])?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let is_known =
-            [PREFECTURES, PRODUCTS].contains(&&*name) || ReferenceFiles::NAMES.contains(&&*name);
-        if name == BASELINES_TABLE {
-            if dir.join(BASELINES).exists() {
-                let problem =
-                    "stands beside baselines.csv, and only one of them is read; move one away";
-                faults.push(fault(format!("{name} {problem}")));
-                continue;
-            }
-            match baselines::read(&entry.path()) {
-                Ok(text) => drop(files.insert(BASELINES.to_owned(), text)),
-                Err(problems) => faults.extend(
-                    problems.into_iter().map(|problem| fault(format!("{name}: {problem}"))),
-                ),
-            }
-        } else if is_known {
-            match std::fs::read_to_string(entry.path()) {
-                Ok(text) => drop(files.insert(name, text)),
-                // It was there a moment ago: whoever replaces files may be at work.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => faults.push(unreadable(&name, &error)),
-            }
-        } else if Path::new(&name).extension().is_some_and(|extension| extension == "csv") {
-            let known = [PREFECTURES, PRODUCTS].into_iter().chain(ReferenceFiles::NAMES);
-            let known: Vec<_> = known.collect();
-            let remedy = "is no file of the reference data; rename it to one of";
-            faults.push(fault(format!("{name} {remedy} {}, or move it away", known.join(", "))));
-        }
-    }
-    if files.is_empty() && faults.is_empty() {
-        let remedy = "holds no file of the reference data; see docs/REFERENCE.md for their names, or \
-                      leave the key out for the built-in Liaoning set";
-        faults.push(fault(remedy.to_owned()));
-    }
-    if faults.is_empty() { Ok(files) } else { Err(faults) }
 }
 
 #[cfg(test)]

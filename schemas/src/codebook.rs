@@ -11,8 +11,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::Contract;
-pub use crate::csv_rows::CsvFault;
-use crate::csv_rows::{Columns, Severity, read_rows};
+use crate::csv_rows::{Columns, Faults, read_rows};
+pub use crate::csv_rows::{CsvFault, Severity};
 use crate::reject::closed_names;
 use crate::units::BusinessDay;
 
@@ -74,6 +74,12 @@ impl Product {
     /// The product with this code.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.binary_search_by(|product| product.as_str().cmp(code)).ok().map(|i| Self::ALL[i])
+    }
+
+    /// What is wrong with a code that is no product's.
+    pub fn unknown(code: &str) -> String {
+        let codes: Vec<_> = Self::ALL.iter().map(|product| product.as_str()).collect();
+        format!("`{code}` is no product of the contract; write one of {}", codes.join(", "))
     }
 
     /// The line that the product belongs to.
@@ -230,10 +236,10 @@ impl Codebook {
 
     fn read(file: &str, prefectures: &str, products: Option<&str>) -> (Self, Vec<CsvFault>) {
         let products = products.unwrap_or(Self::PRODUCTS_CSV);
-        let mut faults = Vec::new();
+        let mut faults = Faults::default();
         let prefectures = read_prefectures(file, prefectures, &mut faults);
         let products = read_products("products.csv", products, &mut faults);
-        (Self { prefectures, products }, faults)
+        (Self { prefectures, products }, faults.into_vec())
     }
 
     /// Every prefecture, in the order of the codes.
@@ -260,7 +266,7 @@ impl Codebook {
 fn read_prefectures(
     file: &str,
     text: &str,
-    faults: &mut Vec<CsvFault>,
+    faults: &mut Faults,
 ) -> BTreeMap<PrefectureCode, Prefecture> {
     let columns = Columns {
         required: &["code", "name", "name_zh", "province_code", "province", "province_zh"],
@@ -303,11 +309,7 @@ fn read_prefectures(
     prefectures
 }
 
-fn read_products(
-    file: &str,
-    text: &str,
-    faults: &mut Vec<CsvFault>,
-) -> BTreeMap<Product, ProductName> {
+fn read_products(file: &str, text: &str, faults: &mut Faults) -> BTreeMap<Product, ProductName> {
     let columns = Columns { required: &["code", "line", "name", "name_zh"], optional: &[] };
     let mut products = BTreeMap::new();
     read_rows(file, text, columns, faults, |row, faults| {
@@ -315,13 +317,14 @@ fn read_products(
             ProductName { name: row.text("name", faults), name_zh: row.text("name_zh", faults) };
         let code = row.get("code");
         let Some(product) = Product::from_code(code) else {
-            faults.push(row.fault("code", format!("`{code}` is no product of the contract")));
+            faults.push(row.fault("code", Product::unknown(&row.shown("code"))));
             return;
         };
         if row.get("line") != product.line().as_str() {
-            faults.push(
-                row.fault("line", format!("{product} belongs to the line `{}`", product.line())),
-            );
+            faults.push(row.fault(
+                "line",
+                format!("{product} belongs to the line {0}; write {0}", product.line()),
+            ));
         }
         if products.insert(product, names).is_some() {
             faults.push(row.fault("code", format!("{product} stands twice; keep one row")));

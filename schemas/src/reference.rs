@@ -12,12 +12,15 @@
 //! | `baselines.csv` | a day of the year before the log begins |
 
 mod benchmarks;
+mod numbers;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::codebook::{Codebook, CsvFault, Line, PrefectureCode, Product};
+use crate::csv_rows::Faults;
+pub use crate::csv_rows::{FAULTS_MAX, escaped, shown, without_own};
 use crate::reject::closed_names;
 use crate::units::{BusinessDay, Fen};
 use serde::{Deserialize, Serialize};
@@ -98,7 +101,7 @@ impl Percent {
 
     /// Reads a decimal such as `45.8` or `-0.25`, of at most six decimals and below a billion.
     pub fn parse(text: &str) -> Option<Self> {
-        scaled(text, 6).map(Self)
+        numbers::PERCENT.parse(text).map(Self)
     }
 }
 
@@ -110,22 +113,6 @@ impl fmt::Display for Percent {
         let sign = if self.0 < 0 { "-" } else { "" };
         write!(f, "{sign}{}", text.trim_end_matches('0').trim_end_matches('.'))
     }
-}
-
-/// A decimal of at most `decimals` decimals as an integer; `None` for anything else, and from ten
-/// whole digits on.
-fn scaled(text: &str, decimals: usize) -> Option<i64> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, text),
-    };
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if !is_number(whole) || !is_number(part) || part.len() > decimals || whole.len() > 9 {
-        return None;
-    }
-    let part: i64 = format!("{part:0<decimals$}").parse().ok()?;
-    Some(sign * (whole.parse::<i64>().ok()? * 10_i64.pow(u32::try_from(decimals).ok()?) + part))
 }
 
 /// Money as reference files have it: yuan, with two decimals.
@@ -309,7 +296,7 @@ impl Reference {
     }
 
     fn read(files: ReferenceFiles<'_>, codebook: Option<&Codebook>) -> (Self, Vec<CsvFault>) {
-        let mut faults = Vec::new();
+        let mut faults = Faults::default();
         let found = &mut faults;
         let reference = Self {
             benchmarks: given(files.benchmarks, |text| benchmarks::read(text, codebook, found)),
@@ -318,7 +305,7 @@ impl Reference {
             balances: given(files.balances, |text| rows::balances(text, codebook, found)),
             baselines: given(files.baselines, |text| rows::baselines(text, codebook, found)),
         };
-        (reference, faults)
+        (reference, faults.into_vec())
     }
 }
 

@@ -4,13 +4,12 @@
 //! it: money of another scale, or as whole numbers, would be read as something else.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type};
 use postroad_schemas::codebook::{PrefectureCode, Product};
-use postroad_schemas::reference::yuan;
+use postroad_schemas::reference::{shown, yuan};
 use postroad_schemas::units::{BusinessDay, Fen};
 
 use crate::publish::parquet_file;
@@ -29,8 +28,7 @@ pub(super) const COLUMNS: [(&str, &str); 6] = [
 ///
 /// # Errors
 /// Every column that is at fault, with its remedy.
-pub(super) fn read(path: &Path) -> Result<String, Vec<String>> {
-    let bytes = std::fs::read(path).map_err(|error| vec![error.to_string()])?;
+pub(super) fn read(bytes: Vec<u8>) -> Result<String, Vec<String>> {
     let batch = parquet_file::decode_untrusted(bytes.into());
     let batch = batch.map_err(|error| vec![format!("it cannot be decoded: {error}")])?;
     let faults: Vec<String> = COLUMNS.iter().filter_map(|column| fault(&batch, *column)).collect();
@@ -82,10 +80,14 @@ fn text(batch: &RecordBatch) -> Result<String, String> {
     for row in 0..batch.num_rows() {
         let (code, product) = (codes.value(row), products.value(row));
         let code = PrefectureCode::parse(code).ok_or_else(|| {
-            format!("prefecture_code: row {}: `{code}` is not a GB/T 2260 code", row + 1)
+            let code = shown(code);
+            format!(
+                "prefecture_code: row {}: `{code}` is not a GB/T 2260 code; write six digits",
+                row + 1
+            )
         })?;
         let product = Product::from_code(product).ok_or_else(|| {
-            format!("product_code: row {}: `{product}` is no product of the contract", row + 1)
+            format!("product_code: row {}: {}", row + 1, Product::unknown(&shown(product)))
         })?;
         let (day, volume) = (BusinessDay::from_days(days.value(row)), volumes.value(row));
         let money = [revenues, balances].map(|money| yuan(Fen::new(money.value(row))));

@@ -1,11 +1,12 @@
 //! The rows of `benchmarks.csv`, read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::rows::{Faults, Known, day, line, named, not_a_number, prefecture};
+use super::numbers::PERCENT;
+use super::rows::{Known, line, named, prefecture};
 use super::{Benchmark, Level, Measure, Percent, Versus};
-use crate::codebook::{Codebook, CsvFault, Line, PrefectureCode};
-use crate::csv_rows::{Columns, Row, read_rows};
+use crate::codebook::{CsvFault, PrefectureCode};
+use crate::csv_rows::{Columns, Faults, Row, read_rows};
 
 const COLUMNS: Columns<'_> = Columns {
     required: &[
@@ -21,28 +22,17 @@ const COLUMNS: Columns<'_> = Columns {
     optional: &["province", "growth_pct", "share_pct", "weight", "basis", "published_at"],
 };
 
-/// What is held against a benchmark. Any other would never be looked at.
-const ASKED: [(Versus, Measure, Option<Line>); 10] = [
-    (Versus::Local, Measure::Revenue, None),
-    (Versus::Local, Measure::Revenue, Some(Line::Parcel)),
-    (Versus::Local, Measure::Revenue, Some(Line::Finance)),
-    (Versus::Industry, Measure::Volume, Some(Line::Parcel)),
-    (Versus::Industry, Measure::Revenue, Some(Line::Parcel)),
-    (Versus::Industry, Measure::Share, Some(Line::Finance)),
-    (Versus::Peer, Measure::Revenue, None),
-    (Versus::Peer, Measure::Revenue, Some(Line::Parcel)),
-    (Versus::Peer, Measure::Revenue, Some(Line::Finance)),
-    (Versus::Peer, Measure::Volume, Some(Line::Parcel)),
-];
+/// The provinces of the prefectures.
+type Provinces = BTreeSet<PrefectureCode>;
 
 pub(super) fn read(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<Benchmark> {
     let mut benchmarks = Vec::new();
     let mut lines = BTreeMap::new();
+    let provinces = codebook.map(|codebook| -> Provinces {
+        codebook.prefectures().map(|prefecture| prefecture.province_code).collect()
+    });
     read_rows("benchmarks.csv", text, COLUMNS, faults, |row, faults| {
-        let versus = named(row, "versus", Versus::ALL, faults);
-        if versus == Some(Versus::Plan) {
-            faults.push(row.fault("versus", "a plan stands in plans.csv; move the row there"));
-        }
+        let versus = versus(row, faults);
         let level = named(row, "level", Level::ALL, faults);
         let code = match level {
             Some(Level::Nation) if row.get("code").is_empty() => Some(None),
@@ -53,10 +43,11 @@ pub(super) fn read(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<
             Some(Level::Prefecture) => prefecture(row, codebook, faults).map(Some),
             _ => row.code("code", faults).map(Some),
         };
-        let province = versus.and_then(|versus| peer_of(row, versus, codebook, faults).ok());
+        let province =
+            versus.and_then(|versus| peer_of(row, versus, provinces.as_ref(), faults).ok());
         let line = line(row, faults).ok();
         let measure = named(row, "measure", Measure::ALL, faults);
-        let period = day(row, "period_start", faults).zip(day(row, "period_end", faults));
+        let period = row.day("period_start", faults).zip(row.day("period_end", faults));
         if period.is_some_and(|(start, end)| end < start) {
             faults.push(row.fault("period_end", "lies before period_start; write the last day"));
         }
@@ -75,7 +66,10 @@ pub(super) fn read(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<
         else {
             return;
         };
-        faults.extend(unasked(row, (versus, level, measure, line)));
+        faults.extend(of_no_place(row, versus, level));
+        if let (Some(code), Level::Province) = (code, level) {
+            faults.extend(no_province(row, versus, code, provinces.as_ref()));
+        }
         let of = (versus, level, code, province, line, measure);
         let key = (of, period_start, period_end, published_at);
         if let Some(above) = lines.insert(key, row.line()) {
@@ -104,34 +98,58 @@ pub(super) fn read(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec<
     benchmarks
 }
 
-/// Why nothing is held against a row, if nothing is.
-fn unasked(
-    row: &Row<'_>,
-    (versus, level, measure, line): (Versus, Level, Measure, Option<Line>),
-) -> Option<CsvFault> {
-    if (versus, level) == (Versus::Local, Level::Nation) {
-        let problem = "no place's economy is the nation's; write prefecture or province";
-        return Some(row.refusal("level", problem));
-    }
-    if versus == Versus::Plan || ASKED.contains(&(versus, measure, line)) {
+/// Why a level is none that anything is held against.
+fn of_no_place(row: &Row<'_>, versus: Versus, level: Level) -> Option<CsvFault> {
+    let problem = match (versus, level) {
+        (Versus::Local, Level::Nation) => {
+            "no place's economy is the nation's; write prefecture or province"
+        }
+        (Versus::Peer, Level::Nation) => "the nation is nobody's peer; write province",
+        _ => return None,
+    };
+    Some(row.refusal("level", problem))
+}
+
+/// The commensurate of a row: any but the plan, whose rows stand elsewhere.
+fn versus(row: &Row<'_>, faults: &mut Faults) -> Option<Versus> {
+    if row.get("versus") == Versus::Plan.as_str() {
+        faults.push(row.fault("versus", "a plan stands in plans.csv; move the row there"));
         return None;
     }
-    let total = |line: Option<Line>| line.map_or("total", Line::as_str);
-    let asked = ASKED.iter().filter(|(asked, ..)| *asked == versus);
-    let asked = asked.map(|(_, measure, line)| format!("{} {measure}", total(*line)));
-    let problem = format!(
-        "{} {measure} is not held against {versus}; write one of {}",
-        total(line),
-        asked.collect::<Vec<_>>().join(", ")
-    );
-    Some(row.refusal("measure", problem))
+    named(row, "versus", &[Versus::Local, Versus::Industry, Versus::Peer], faults)
+}
+
+/// Why nothing is held against a row of a province because of its code, if so. Peers are provinces that
+/// the codebook need not have.
+fn no_province(
+    row: &Row<'_>,
+    versus: Versus,
+    code: PrefectureCode,
+    provinces: Option<&Provinces>,
+) -> Option<CsvFault> {
+    let provinces = provinces?;
+    let is_known = provinces.contains(&code);
+    let problem = if versus != Versus::Peer && !is_known {
+        format!("{code} is no province_code of prefectures.csv; correct it, or the level")
+    } else if versus == Versus::Peer && !is_known && !code.get().is_multiple_of(10_000) {
+        format!("{code} is no province; write a code that ends in 0000")
+    } else if versus == Versus::Peer
+        && is_known
+        && provinces.len() == 1
+        && row.get("province").is_empty()
+    {
+        format!("{code} is the only province here, and no province is its own peer; name another")
+    } else {
+        return None;
+    };
+    Some(row.refusal("code", problem))
 }
 
 /// Of which province a row is a peer; `None` for every one.
 fn peer_of(
     row: &Row<'_>,
     versus: Versus,
-    codebook: Known<'_>,
+    provinces: Option<&Provinces>,
     faults: &mut Faults,
 ) -> Result<Option<PrefectureCode>, ()> {
     if row.get("province").is_empty() {
@@ -143,10 +161,7 @@ fn peer_of(
         return Err(());
     }
     let province = row.code("province", faults).ok_or(())?;
-    let is_known = |codebook: &Codebook| {
-        codebook.prefectures().any(|prefecture| prefecture.province_code == province)
-    };
-    if !codebook.is_none_or(is_known) {
+    if provinces.is_some_and(|provinces| !provinces.contains(&province)) {
         let problem = format!("{province} is no province_code of prefectures.csv; correct it");
         faults.push(row.fault("province", problem));
     } else if row.get("code") == row.get("province") {
@@ -167,8 +182,17 @@ fn published(row: &Row<'_>, measure: Measure, faults: &mut Faults) -> Option<Per
         return None;
     }
     let percent = Percent::parse(row.get(column));
-    if percent.is_none() {
-        faults.push(row.fault(column, not_a_number(row.get(column), 6)));
+    let whole = Percent::from_millionths(100 * Percent::SCALE);
+    let Some(found) = percent else {
+        faults.push(row.fault(column, PERCENT.complaint(row.get(column))));
+        return None;
+    };
+    if measure == Measure::Share && !(Percent::from_millionths(0)..=whole).contains(&found) {
+        faults.push(row.refusal(column, format!("{found} is no share; write 0 to 100")));
+    } else if measure != Measure::Share && found.millionths() < -whole.millionths() {
+        let problem =
+            format!("{found} is no growth, since nothing falls below 0; write -100 or more");
+        faults.push(row.refusal(column, problem));
     }
     percent
 }
@@ -181,8 +205,12 @@ fn weight(row: &Row<'_>, faults: &mut Faults) -> Option<i64> {
     }
     let weight = value.parse().ok().filter(|weight| (1..=1_000_000_000).contains(weight));
     if weight.is_none() {
+        let value = row.shown("weight");
         let problem = format!("`{value}` is no weight; write a whole number from 1 to 1000000000");
         faults.push(row.fault("weight", problem));
     }
     weight
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::{Balance, Baseline, Curve, CurveKey, Measure, Percent, Plan, scaled};
-use crate::codebook::{Codebook, CsvFault, Line, PrefectureCode, Product};
-use crate::csv_rows::{Columns, Row, read_rows};
+use super::numbers::{COUNT, YUAN};
+use super::{Balance, Baseline, Curve, CurveKey, Measure, Percent, Plan};
+use crate::codebook::{Codebook, Line, PrefectureCode, Product};
+use crate::csv_rows::{Columns, Faults, Row, read_rows};
 use crate::units::{BusinessDay, Fen};
 
-pub(super) type Faults = Vec<CsvFault>;
 /// The prefectures that may be named; any where there is none.
 pub(super) type Known<'a> = Option<&'a Codebook>;
 
@@ -17,13 +17,16 @@ pub(super) fn plans(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec
         required: &["code", "line", "measure", "year", "amount", "source"],
         optional: &[],
     };
-    let mut plans: Vec<Plan> = Vec::new();
+    let mut plans = Vec::new();
+    let mut lines = BTreeMap::new();
     read_rows("plans.csv", text, columns, faults, |row, faults| {
         let (code, line) = (prefecture(row, codebook, faults), line(row, faults).ok());
         let measure = additive(row, faults);
         let year = row.get("year").parse().ok().filter(|year| (1900..=9999).contains(year));
         if year.is_none() {
-            faults.push(row.fault("year", format!("`{}` is no year", row.get("year"))));
+            let problem =
+                format!("`{}` is no year; write four digits such as 2026", row.shown("year"));
+            faults.push(row.fault("year", problem));
         }
         let amount = measure.and_then(|measure| amount(row, "amount", measure, faults));
         if amount.is_some_and(|amount| amount <= 0) {
@@ -35,11 +38,9 @@ pub(super) fn plans(text: &str, codebook: Known<'_>, faults: &mut Faults) -> Vec
         else {
             return;
         };
-        let is_same = |plan: &Plan| {
-            (plan.code, plan.line, plan.measure, plan.year) == (code, line, measure, year)
-        };
-        if plans.iter().any(is_same) {
-            faults.push(row.fault("code", "the same plan stands above; keep one row"));
+        if let Some(above) = lines.insert((code, line, measure, year), row.line()) {
+            let problem = format!("the same plan stands in line {above}; keep one row");
+            faults.push(row.fault("code", problem));
         }
         plans.push(Plan { code, line, measure, year, amount, source });
     });
@@ -63,11 +64,11 @@ pub(super) fn curves(
             prefecture(row, codebook, faults).map(Some)
         };
         let (line, measure) = (line(row, faults).ok(), additive(row, faults));
-        let date = day(row, "date", faults);
+        let date = row.day("date", faults);
         let share = Percent::parse(row.get("share_pct"));
         let share = share.filter(|share| (Percent::from_millionths(0)..=WHOLE).contains(share));
         if share.is_none() {
-            let problem = format!("`{}` is no share; write 0 to 100", row.get("share_pct"));
+            let problem = format!("`{}` is no share; write 0 to 100", row.shown("share_pct"));
             faults.push(row.fault("share_pct", problem));
         }
         let (Some(code), Some(line), Some(measure), Some(date), Some(share)) =
@@ -80,10 +81,13 @@ pub(super) fn curves(
         let source = row.get("source");
         curve.sources.extend(Some(source).filter(|source| !source.is_empty()).map(str::to_owned));
         let shares = &mut curve.shares;
-        let falls = shares.range(..date).next_back().is_some_and(|(_, before)| *before > share)
-            || shares.range(date..).next().is_some_and(|(_, after)| *after < share);
-        if falls {
-            faults.push(row.fault("share_pct", "the curve falls; a cumulative share never does"));
+        let before = shares.range(..date).next_back().filter(|(_, before)| **before > share);
+        let after = shares.range(date..).next().filter(|(_, after)| **after < share);
+        if let Some((day, other)) = before.or(after) {
+            let problem = format!(
+                "the curve falls, from or to the {other} of {day}; write cumulative shares, which never do"
+            );
+            faults.push(row.fault("share_pct", problem));
         }
         if date == year_end(date) && share != WHOLE {
             let problem = "a year's plan is met by its end; write 100 on 31 December, or no row";
@@ -118,7 +122,7 @@ pub(super) fn balances(
         Columns { required: &["code", "date", "own_yuan", "market_yuan", "source"], optional: &[] };
     let mut balances: BTreeMap<PrefectureCode, BTreeMap<BusinessDay, Balance>> = BTreeMap::new();
     read_rows("balances.csv", text, columns, faults, |row, faults| {
-        let (code, date) = (prefecture(row, codebook, faults), day(row, "date", faults));
+        let (code, date) = (prefecture(row, codebook, faults), row.day("date", faults));
         let own = amount(row, "own_yuan", Measure::Revenue, faults);
         let market = amount(row, "market_yuan", Measure::Revenue, faults);
         if market.is_some_and(|market| market <= 0 || own.is_some_and(|own| own > market)) {
@@ -148,11 +152,10 @@ pub(super) fn baselines(
     };
     let mut baselines = BTreeMap::new();
     read_rows("baselines.csv", text, columns, faults, |row, faults| {
-        let (date, code) = (day(row, "date", faults), prefecture(row, codebook, faults));
+        let (date, code) = (row.day("date", faults), prefecture(row, codebook, faults));
         let product = Product::from_code(row.get("product"));
         if product.is_none() {
-            let problem = format!("`{}` is no product of the contract", row.get("product"));
-            faults.push(row.fault("product", problem));
+            faults.push(row.fault("product", Product::unknown(&row.shown("product"))));
         }
         let volume = amount(row, "volume", Measure::Volume, faults);
         let revenue = amount(row, "revenue_yuan", Measure::Revenue, faults);
@@ -193,11 +196,11 @@ pub(super) fn named<T: Copy + ToString>(
     all: &[T],
     faults: &mut Faults,
 ) -> Option<T> {
-    let value = row.get(column);
-    let found = all.iter().find(|name| name.to_string() == value).copied();
+    let found = all.iter().find(|name| name.to_string() == row.get(column)).copied();
     if found.is_none() {
         let names: Vec<String> = all.iter().map(ToString::to_string).collect();
-        let problem = format!("`{value}` is not known; write one of {}", names.join(", "));
+        let names = names.join(", ");
+        let problem = format!("`{}` is not known; write one of {names}", row.shown(column));
         faults.push(row.fault(column, problem));
     }
     found
@@ -216,45 +219,16 @@ fn additive(row: &Row<'_>, faults: &mut Faults) -> Option<Measure> {
     named(row, "measure", &[Measure::Revenue, Measure::Volume], faults)
 }
 
-pub(super) fn day(row: &Row<'_>, column: &str, faults: &mut Faults) -> Option<BusinessDay> {
-    let before = faults.len();
-    let date = row.date(column, faults);
-    if date.is_none() && faults.len() == before {
-        faults.push(row.fault(column, "is empty; write YYYY-MM-DD"));
-    }
-    date
-}
-
 /// Yuan as fen, or a count.
 fn amount(row: &Row<'_>, column: &str, measure: Measure, faults: &mut Faults) -> Option<i64> {
-    let value = row.get(column);
-    let (amount, decimals) = match measure {
-        Measure::Volume => (value.parse().ok(), 0),
-        _ => (yuan(value), 2),
-    };
+    let decimals = if measure == Measure::Volume { COUNT } else { YUAN };
+    let amount = decimals.parse(row.get(column));
     if amount.is_none() {
-        faults.push(row.fault(column, not_a_number(value, decimals)));
+        faults.push(row.fault(column, decimals.complaint(row.get(column))));
     }
     amount
 }
 
-/// Yuan of at most two decimals and thirteen whole digits, as fen.
-pub(super) fn yuan(text: &str) -> Option<i64> {
-    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
-    let is_number =
-        !whole.is_empty() && whole.len() <= 13 && whole.bytes().all(|b| b.is_ascii_digit());
-    let fen = scaled(&format!("0.{part}"), 2)?;
-    is_number.then(|| whole.parse::<i64>().ok())?.map(|whole| sign * (whole * 100 + fen))
-}
-
 fn fen(amount: i64) -> Fen {
     Fen::new(amount.into())
-}
-
-pub(super) fn not_a_number(value: &str, decimals: usize) -> String {
-    match decimals {
-        0 => format!("`{value}` is no number; write a whole number"),
-        _ => format!("`{value}` is no number; write a decimal of at most {decimals} decimals"),
-    }
 }
