@@ -57,6 +57,8 @@ pub struct View {
     /// The shards that are read and not checkpointed, for some time already, because the brokers do not
     /// say that their topics are still those that were read.
     pub unconfirmed: BTreeMap<TopicPartition, Unconfirmed>,
+    /// The first fault of the folder of the reference data, while it has any.
+    pub reference_fault: Option<String>,
     /// Why the last publish failed, if it did.
     pub publish_failing: Option<String>,
     /// What this instance published last, while it is the publisher.

@@ -156,7 +156,7 @@ impl Screen {
                 Layout::vertical([Constraint::Min(10), Constraint::Length(1)]).areas(body);
             draw_table(frame, table, board);
             frame.render_widget(Line::from(board.summary()), line);
-            return self.draw_places(frame, foot);
+            return self.draw_places(frame, foot, board);
         }
         let [left, right] =
             Layout::horizontal([Constraint::Min(56), Constraint::Length(44)]).areas(body);
@@ -167,18 +167,20 @@ impl Screen {
         self.draw_rate(frame, rate, board);
         draw_records(frame, records, board);
         draw_days(frame, days, board);
-        self.draw_places(frame, foot);
+        self.draw_places(frame, foot, board);
     }
 
-    fn draw_places(&self, frame: &mut Frame<'_>, foot: Rect) {
-        let lines: Vec<Line<'_>> = places(&self.root, self.listen)
-            .lines()
-            .map(|line| Line::from(line.to_owned()))
-            .collect();
-        frame.render_widget(
-            Paragraph::new(lines).wrap(Wrap { trim: false }).block(block("look at it")),
-            foot,
-        );
+    /// Where everything is; while the reference data are at fault, what to mend in them.
+    fn draw_places(&self, frame: &mut Frame<'_>, foot: Rect, board: &Board) {
+        let (title, text, style) = match &board.reference_fault {
+            Some(fault) => {
+                let text = format!("{fault}\nthose read before stay in use");
+                ("the reference data have a fault", text, Style::new().fg(Color::Red))
+            }
+            None => ("look at it", places(&self.root, self.listen), Style::new()),
+        };
+        let text = Paragraph::new(text).style(style).wrap(Wrap { trim: false });
+        frame.render_widget(text.block(block(title)), foot);
     }
 
     fn draw_head(&self, frame: &mut Frame<'_>, area: Rect, board: &Board) {

@@ -171,6 +171,7 @@ impl Work {
                 metrics.reference_last_success.set(now().as_seconds_f64());
                 let set = Arc::clone(self.reference.source().set());
                 metrics.use_reference(&set.version);
+                self.shown.status.update(|view| view.reference_fault = None);
                 info!(version = %set.version, "the reference data were read again");
                 let known = self.prefectures.iter();
                 if !known.eq(set.provinces().keys()) {
@@ -189,6 +190,8 @@ impl Work {
                 metrics.reference_reloaded.set(0);
                 let consequence = "the reference data are not used; those read before stay in use";
                 say_faults(&faults, consequence);
+                let first = faults.first().map(ToString::to_string);
+                self.shown.status.update(|view| view.reference_fault = first);
             }
             Looked::Late => {
                 metrics.reference_reloaded.set(0);

@@ -32,6 +32,8 @@ pub(super) struct Board {
     pub(super) publish: u64,
     pub(super) published_ago: Duration,
     pub(super) rate: f64,
+    /// What is wrong with the reference data, if anything is.
+    pub(super) reference_fault: Option<String>,
     /// `None` before any light is known.
     pub(super) lights: Option<Lights>,
 }
@@ -71,6 +73,7 @@ impl Board {
             judged: view.progress.values().map(|p| p.next_offset.unsigned_abs()).sum(),
             lag: view.progress.keys().filter_map(|tp| view.lag(tp)).sum(),
             shards: shards(view),
+            reference_fault: view.reference_fault.clone(),
             ..Self::default()
         };
         board.add_snapshot(view, codebook);
