@@ -197,8 +197,7 @@ pub(super) fn provinces(rows: &[Row], codebook: &Codebook, periods: &[Period]) -
 
 /// The province of a prefecture; of one that the codebook no longer has, what the first digits say.
 fn province_code(codebook: &Codebook, code: PrefectureCode) -> PrefectureCode {
-    let known = codebook.prefecture(code).map(|prefecture| prefecture.province_code);
-    known.or(PrefectureCode::new(code.get() / 10_000 * 10_000)).unwrap_or(code)
+    codebook.prefecture(code).map_or(code.province(), |prefecture| prefecture.province_code)
 }
 
 fn province(
