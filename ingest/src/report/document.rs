@@ -179,10 +179,16 @@ fn headline(province: &Province, as_of: BusinessDay, language: Language) -> Vec<
     let laggards = headline.laggards.to_string();
     let unknown =
         |versus: Comparison| headline.unknown.get(versus.as_str()).copied().unwrap_or_default();
-    let behind = if unknown(Comparison::Local) == headline.prefectures {
-        language.fill(Phrase::BehindUnknown, &[&whole, &laggards])
-    } else {
-        language.fill(Phrase::Behind, &[&count(Comparison::Local), &whole, &laggards])
+    let local = count(Comparison::Local);
+    let behind = match unknown(Comparison::Local) {
+        0 => language.fill(Phrase::Behind, &[&local, &whole, &laggards]),
+        all if all == headline.prefectures => {
+            language.fill(Phrase::BehindUnknown, &[&whole, &laggards])
+        }
+        some => {
+            let parts = [&*local, &*whole, &*laggards, &*some.to_string()];
+            language.fill(Phrase::BehindSomeUnknown, &parts)
+        }
     };
     let mut said: Vec<Cell> = vec![behind.into()];
     for versus in COMMENSURATES {

@@ -207,6 +207,38 @@ fn what_is_unknown_has_a_reason_and_no_number() {
     assert!(text.contains("industry, parcel volume"), "what is missing is named: {text}");
 }
 
+/// "1 of 14 behind" is no good news where nobody knows of ten of the others.
+#[test]
+fn the_first_sentence_says_of_how_many_nothing_is_known() {
+    let mut report = report(Span::Day);
+    let first = |report: &Report, language| {
+        let document = Document::of(report, language);
+        let Block::List(items) = &document.sections[0].parts[0].block else { panic!("a list") };
+        items[0].text.clone()
+    };
+    let check = |report: &Report, en: &str, zh: &str| {
+        assert_eq!(first(report, Language::En), en);
+        assert_eq!(first(report, Language::Zh), zh);
+    };
+    check(
+        &report,
+        "1 of 14 prefectures behind their local economy (10 unknown); 1 of 14 with a lagging indicator",
+        "14 个地市中，1 个与当地经济社会发展水平不相当（10 个未知），1 个有落后指标",
+    );
+    report.provinces[0].headline.unknown.insert("local", 0);
+    check(
+        &report,
+        "1 of 14 prefectures behind their local economy; 1 of 14 with a lagging indicator",
+        "14 个地市中，1 个与当地经济社会发展水平不相当，1 个有落后指标",
+    );
+    report.provinces[0].headline.unknown.insert("local", 14);
+    check(
+        &report,
+        "Whether prefectures are behind their local economy is unknown; 1 of 14 with a lagging indicator",
+        "14 个地市是否与当地经济社会发展水平相当未知，1 个有落后指标",
+    );
+}
+
 /// Rows of `benchmarks.csv`: the industry's parcels up to the end of March.
 const INDUSTRY: &str = "\
 industry,province,210000,parcel,volume,2021-01-01,2021-03-31,45.8,synthetic

@@ -41,6 +41,8 @@ phrases! {
     Headline: "Headline", "要点";
     Behind: "{0} of {1} prefectures behind their local economy; {2} of {1} with a lagging indicator",
         "{1} 个地市中，{0} 个与当地经济社会发展水平不相当，{2} 个有落后指标";
+    BehindSomeUnknown: "{0} of {1} prefectures behind their local economy ({3} unknown); {2} of {1} with a lagging indicator",
+        "{1} 个地市中，{0} 个与当地经济社会发展水平不相当（{3} 个未知），{2} 个有落后指标";
     Lagging: "{0}: {1} of {2} prefectures lag", "{0}：{2} 个地市中 {1} 个落后";
     BehindUnknown: "Whether prefectures are behind their local economy is unknown; {1} of {0} with a lagging indicator",
         "{0} 个地市是否与当地经济社会发展水平相当未知，{1} 个有落后指标";
