@@ -90,6 +90,7 @@ fn of(loaded: &Loaded, span: Span) -> Report {
     let Loaded { manifest, as_of, rows, version, origin, reference, first_day } = loaded;
     let is_synthetic = |row: &Row| row.source.as_deref().is_some_and(is_synthetic);
     let periods = span.periods(*as_of);
+    let settings = manifest.indicators.map(|entry| entry.settings).unwrap_or_default();
     Report {
         as_of: *as_of,
         period: span,
@@ -97,6 +98,7 @@ fn of(loaded: &Loaded, span: Span) -> Report {
         publish: manifest.publish,
         origin: *origin,
         reference_version: version.clone(),
+        red_below_pp: figures::double(settings.red_below),
         behind: *origin == Origin::Published
             && manifest.indicators.is_some_and(|entry| entry.behind),
         first_day: *first_day,

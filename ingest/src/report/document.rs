@@ -8,7 +8,7 @@ use super::headline::{Express, Headline, Spread};
 use super::model::{Prefecture, Province, Report};
 use super::rows::Row;
 use super::words::{Language, Phrase, symbol};
-use super::{Origin, Span, figures, league};
+use super::{Origin, Span, league};
 
 /// A report in one language.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,22 +140,20 @@ impl Document {
 
 fn section(report: &Report, province: &Province, language: Language) -> Section {
     let part = |title, block| Part { title: language.say(title), block };
-    let periods = &report.periods;
-    let as_of = report.as_of;
     let mut parts = vec![
-        part(Phrase::Headline, Block::List(headline(province, as_of, language))),
-        part(Phrase::Figures, Block::Table(league::figures(province, periods, language))),
-        part(Phrase::League, Block::Table(league::league(province, periods, as_of, language))),
+        part(Phrase::Headline, Block::List(headline(report, province, language))),
+        part(Phrase::Figures, Block::Table(league::figures(report, province, language))),
+        part(Phrase::League, Block::Table(league::league(report, province, language))),
         part(
             Phrase::LaggingIndicators,
-            league::lagging(province, as_of, language)
+            league::lagging(report, province, language)
                 .map_or_else(|| sentence(language, Phrase::NoneLags), Block::Table),
         ),
     ];
     if let Some(table) = league::unknown(province, language) {
         parts.push(part(Phrase::UnknownLights, Block::Table(table)));
     }
-    let service = league::service(province, periods, language);
+    let service = league::service(report, province, language);
     let none = || sentence(language, Phrase::NoService);
     parts.push(part(Phrase::Service, service.map_or_else(none, Block::Table)));
     let title = match language {
@@ -170,7 +168,7 @@ fn sentence(language: Language, phrase: Phrase) -> Block {
 }
 
 /// What the meeting is told first.
-fn headline(province: &Province, as_of: BusinessDay, language: Language) -> Vec<Cell> {
+fn headline(report: &Report, province: &Province, language: Language) -> Vec<Cell> {
     let headline = &province.headline;
     let whole = headline.prefectures.to_string();
     let count = |versus: Comparison| {
@@ -203,7 +201,7 @@ fn headline(province: &Province, as_of: BusinessDay, language: Language) -> Vec<
         let parts = [language.value(row).unwrap_or_default(), language.growth_told(row)];
         said.push(language.fill(Phrase::Revenue, &[&parts[0], &parts[1]]).into());
     }
-    said.extend(headline.industry.iter().map(|row| against_industry(row, as_of, language)));
+    said.extend(headline.industry.iter().map(|row| against_industry(report, row, language)));
     if let Some(spread) = &headline.spread {
         let parts = apart(spread, province, language);
         said.push(language.fill(Phrase::Spread, &parts.each_ref().map(String::as_str)).into());
@@ -214,7 +212,7 @@ fn headline(province: &Province, as_of: BusinessDay, language: Language) -> Vec<
 }
 
 /// How the province's parcels grow beside the industry's, over the period of the industry's figure.
-fn against_industry(row: &Row, as_of: BusinessDay, language: Language) -> Cell {
+fn against_industry(report: &Report, row: &Row, language: Language) -> Cell {
     let what = language.indicator(row.scope(), row.measure);
     let Some((own, (benchmark, gap))) = row.own_growth.zip(row.benchmark.zip(row.gap_pp)) else {
         let why = row.why.map_or("", |why| language.why(why));
@@ -224,8 +222,8 @@ fn against_industry(row: &Row, as_of: BusinessDay, language: Language) -> Cell {
         return Cell { text, light: row.light };
     };
     let light = row.light.map(|light| language.lit(light)).unwrap_or_default();
-    let stands = language.fill(Phrase::GapOf, &[&light, &figures::gap(gap, row.light)]);
-    let period = league::period(row, as_of, language);
+    let stands = language.fill(Phrase::GapOf, &[&light, &report.gap(gap, row.light)]);
+    let period = league::period(row, report.as_of, language);
     let period = period.as_deref().unwrap_or_else(|| language.say(Phrase::YearToDate));
     let parts = [&*what, &*language.growth(own), &*language.growth(benchmark), &*stands, period];
     Cell { text: language.fill(Phrase::Industry, &parts), light: row.light }

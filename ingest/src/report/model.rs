@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::headline::{Headline, headline};
 use super::rows::{Row, text};
-use super::{Origin, Span};
+use super::{Origin, Span, figures};
 
 /// A daily or a monthly report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,6 +37,8 @@ pub struct Report {
     pub origin: Origin,
     /// The version of the reference data that they are held against.
     pub reference_version: String,
+    /// Below which gap a light is red, in percentage points.
+    pub red_below_pp: f64,
     /// Whether figures have moved since, which the publisher puts right before long.
     pub behind: bool,
     /// The first day that the tables have any figure of, which need not be the first complete one.
@@ -48,6 +50,13 @@ pub struct Report {
     pub synthetic: bool,
     /// Each province that has any business.
     pub provinces: Vec<Province>,
+}
+
+impl Report {
+    /// A gap as it is shown.
+    pub fn gap(&self, gap_pp: f64, light: Option<Light>) -> String {
+        figures::gap(gap_pp, light, self.red_below_pp)
+    }
 }
 
 /// A province and its prefectures.

@@ -9,7 +9,7 @@ use postroad_aggregate::indicators::{Comparison, Light, Settings, Why};
 use postroad_aggregate::measures::Measures;
 use postroad_aggregate::merge::Rollup;
 use postroad_schemas::codebook::{PrefectureCode, Product};
-use postroad_schemas::reference::{Level, Measure};
+use postroad_schemas::reference::{Level, Measure, Percent};
 use postroad_schemas::units::{BusinessDay, Fen};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -83,6 +83,7 @@ fn report_with(span: Span, day: BusinessDay, others: &[(&str, &str)]) -> Report 
         publish: 7,
         origin: Origin::Published,
         reference_version: version,
+        red_below_pp: -2.0,
         behind: false,
         first_day: as_of().year_before(),
         base_incomplete: false,
@@ -157,7 +158,7 @@ fn a_gap_that_would_round_to_nothing_is_shown() {
 
 #[track_caller]
 fn check_gap(gap: f64, light: Light, expected: &str) {
-    assert_eq!(figures::gap(gap, Some(light)), expected);
+    assert_eq!(figures::gap(gap, Some(light), -2.0), expected);
 }
 
 #[test]
@@ -171,6 +172,17 @@ fn gaps_have_as_many_digits_as_they_need() {
     check_gap(0.0, Light::Green, "0.0");
     check_gap(0.04, Light::Green, "0.0");
     check_gap(2.04, Light::Green, "+2.0");
+    check_gap(-2.0, Light::Yellow, "-2.0");
+    check_gap(-1.98, Light::Yellow, "-1.98");
+    check_gap(-1.9996, Light::Yellow, "-1.9996");
+    check_gap(-2.03, Light::Red, "-2.03");
+    check_gap(-2.000_004, Light::Red, "-2.000004");
+    check_gap(-2.06, Light::Red, "-2.1");
+    // A setting of another number of decimals.
+    let red_below = figures::double(Percent::parse("-2.15").expect("a percentage"));
+    let of = |gap| figures::gap(gap, Some(Light::Yellow), red_below);
+    assert_eq!([-2.0, -2.14, -2.149].map(of), ["-2.0", "-2.1", "-2.1"]);
+    assert_eq!([-2.15, -2.16, -2.2].map(of), ["-2.15", "-2.2", "-2.2"]);
     assert_eq!(figures::points(-0.04), "0.0", "a change that is none has no sign");
 }
 
