@@ -272,8 +272,7 @@ fn structure(headline: &Headline, language: Language) -> Vec<String> {
     });
     let parts: Vec<String> = parts.collect();
     if !parts.is_empty() {
-        let between = if language == Language::Zh { "，" } else { ", " };
-        said.push(language.fill(Phrase::Structure, &[&parts.join(between)]));
+        said.push(language.fill(Phrase::Structure, &[&parts.join(language.clause())]));
     }
     if let Some((value, change)) = headline.concentration.as_ref().map(changed) {
         said.push(language.fill(Phrase::Concentration, &[&value, &change]));
@@ -304,6 +303,10 @@ fn notes(report: &Report, language: Language) -> Vec<String> {
     }
     if report.base_incomplete {
         notes.push(language.fill(Phrase::FirstDay, &[&day(report.first_day)]));
+    }
+    if !report.unlisted_codes.is_empty() {
+        let codes = report.unlisted_codes.join(language.comma());
+        notes.push(language.fill(Phrase::Unlisted, &[&codes]));
     }
     let missing = missing(report, language);
     if !missing.is_empty() {

@@ -187,7 +187,7 @@ pub(super) fn lagging(report: &Report, province: &Province, language: Language) 
 fn source(row: &Row, as_of: BusinessDay, language: Language) -> String {
     let level = row.benchmark_level.map(|level| language.level(level).to_owned());
     let parts = level.into_iter().chain(row.source.clone()).chain(period(row, as_of, language));
-    parts.collect::<Vec<_>>().join(if language == Language::Zh { "，" } else { ", " })
+    parts.collect::<Vec<_>>().join(language.clause())
 }
 
 /// The period of an indicator of a year to date, where that is not the year up to the as-of day: growth
@@ -228,8 +228,7 @@ pub(super) fn whose(province: &Province, unknown: &Unknown, language: Language) 
     let names = if codes.len() == province.prefectures.len() {
         language.fill(Phrase::AllOf, &[&codes.len().to_string()])
     } else {
-        let between = if language == Language::Zh { "、" } else { ", " };
-        codes.iter().map(name).collect::<Vec<_>>().join(between)
+        codes.iter().map(name).collect::<Vec<_>>().join(language.comma())
     };
     match (unknown.province, names.is_empty()) {
         (false, _) => names,

@@ -48,6 +48,8 @@ pub struct Report {
     pub base_incomplete: bool,
     /// Whether a benchmark is one that nobody has published.
     pub synthetic: bool,
+    /// Prefectures that have figures of the year to date and are not in the reference data, and so in no sum.
+    pub unlisted_codes: Vec<String>,
     /// Each province that has any business.
     pub provinces: Vec<Province>,
 }

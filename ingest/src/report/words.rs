@@ -109,6 +109,8 @@ phrases! {
         "来源为 synthetic 的标准并非公开发布的数据，因无公开数据而虚拟。";
     FirstDay: "The tables begin with {0}: growth is unknown where its base begins before the data are complete.",
         "数据表始于 {0}：基期早于数据完整之日的同比未知。";
+    Unlisted: "Prefectures with figures in the tables that are not in the reference data, and so in no sum: {0}.",
+        "数据表中有数据但不在参考数据中的地市，未计入任何合计：{0}。";
     MissingBenchmarks: "Benchmarks that are missing or stale: {0}.", "缺失或过期的标准：{0}。";
     Missing: "{0}, {1} ({2})", "{0}{1}（{2}）";
     Rounding: "Figures are rounded for display only; lights are decided before. Growth is year on year over the same elapsed period; pp are percentage points; Move is places gained since the end of the month before.",
@@ -144,6 +146,16 @@ impl Language {
             Self::En => en,
             Self::Zh => zh,
         }
+    }
+
+    /// Between the names of a list.
+    pub fn comma(self) -> &'static str {
+        self.pick(", ", "、")
+    }
+
+    /// Between the clauses of a sentence.
+    pub fn clause(self) -> &'static str {
+        self.pick(", ", "，")
     }
 
     /// A text as it begins a line: English has a capital there.
