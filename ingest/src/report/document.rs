@@ -41,6 +41,8 @@ pub struct Part {
     pub title: &'static str,
     /// What it says.
     pub block: Block,
+    /// What has to be known to read just this part.
+    pub note: Option<&'static str>,
 }
 
 /// What a part says.
@@ -72,22 +74,29 @@ pub struct Column {
     pub is_number: bool,
     /// Whether it is of little use without the column before.
     pub is_joined: bool,
+    /// Whether a page begins another table with it, which has the keys again.
+    pub is_cut: bool,
 }
 
 impl Column {
     /// A column of words.
     pub fn words(title: impl Into<String>) -> Self {
-        Self { title: title.into(), is_number: false, is_joined: false }
+        Self { title: title.into(), is_number: false, is_joined: false, is_cut: false }
     }
 
     /// A column of numbers.
     pub fn numbers(title: impl Into<String>) -> Self {
-        Self { title: title.into(), is_number: true, is_joined: false }
+        Self { is_number: true, ..Self::words(title) }
     }
 
     /// The same column, beside the one before.
     pub fn joined(self) -> Self {
         Self { is_joined: true, ..self }
+    }
+
+    /// The same column, with which a page begins another table.
+    pub fn cut(self) -> Self {
+        Self { is_cut: true, ..self }
     }
 }
 
@@ -139,7 +148,7 @@ impl Document {
 }
 
 fn section(report: &Report, province: &Province, language: Language) -> Section {
-    let part = |title, block| Part { title: language.say(title), block };
+    let part = |title, block| Part { title: language.say(title), block, note: None };
     let mut parts = vec![
         part(Phrase::Headline, Block::List(headline(report, province, language))),
         part(Phrase::Figures, Block::Table(league::figures(report, province, language))),
@@ -155,7 +164,11 @@ fn section(report: &Report, province: &Province, language: Language) -> Section 
     }
     let service = league::service(report, province, language);
     let none = || sentence(language, Phrase::NoService);
-    parts.push(part(Phrase::Service, service.map_or_else(none, Block::Table)));
+    let explained = league::exceeds_all(province).then(|| language.say(Phrase::AboveAll));
+    parts.push(Part {
+        note: explained,
+        ..part(Phrase::Service, service.map_or_else(none, Block::Table))
+    });
     let title = match language {
         Language::En => province.name.clone(),
         Language::Zh => province.name_zh.clone(),
@@ -310,7 +323,7 @@ fn notes(report: &Report, language: Language) -> Vec<String> {
     }
     let missing = missing(report, language);
     if !missing.is_empty() {
-        notes.push(language.fill(Phrase::MissingBenchmarks, &[&missing.join("; ")]));
+        notes.push(language.fill(Phrase::MissingBenchmarks, &[&missing.join(language.pause())]));
     }
     notes.push(language.say(Phrase::GapRule).to_owned());
     notes.push(language.say(Phrase::Rounding).to_owned());

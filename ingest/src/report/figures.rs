@@ -1,7 +1,7 @@
 //! Figures as people read them. Rounding is for display only: whatever lags says so, however little.
 
 use postroad_aggregate::indicators::growth::{is_percent, to_f64};
-use postroad_aggregate::indicators::{Comparison, Exact, Light};
+use postroad_aggregate::indicators::{Comparison, Exact, Light, Why};
 use postroad_schemas::codebook::Line;
 use postroad_schemas::reference::{Measure, Percent};
 
@@ -104,6 +104,8 @@ impl Language {
     pub fn growth_told(self, row: &Row) -> String {
         match row.own_growth {
             Some(_) => self.growth_of(row),
+            // The notes say why, once.
+            None if row.why == Some(Why::BaseIncomplete) => self.light(Light::Unknown).to_owned(),
             None => self.fill(Phrase::UnknownFor, &[&self.growth_of(row)]),
         }
     }
@@ -124,8 +126,10 @@ impl Language {
         let unit = if line == Some(Line::Parcel) { "件" } else { "笔" };
         match self {
             Self::En => thousands(&rounded(number, 0)),
-            Self::Zh if number.abs() >= 1e4 => format!("{} 万{unit}", rounded(number / 1e4, 2)),
-            Self::Zh => format!("{} {unit}", rounded(number, 0)),
+            Self::Zh if number.abs() >= 1e4 => {
+                format!("{} 万{unit}", thousands(&rounded(number / 1e4, 2)))
+            }
+            Self::Zh => format!("{} {unit}", thousands(&rounded(number, 0))),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The tables of a report, in words.
 
-use postroad_aggregate::indicators::Light;
 use postroad_aggregate::indicators::book::Scope;
 use postroad_aggregate::indicators::headline::COMMENSURATES;
 use postroad_aggregate::indicators::period::Period;
+use postroad_aggregate::indicators::{Light, Why};
 use postroad_schemas::codebook::Line;
 use postroad_schemas::reference::Measure;
 use postroad_schemas::units::BusinessDay;
@@ -21,7 +21,7 @@ const NOTHING: &str = "–";
 pub(super) fn figures(report: &Report, province: &Province, language: Language) -> Table {
     let mut columns = vec![Column::words(language.say(Phrase::Business))];
     for period in &report.periods {
-        let period = language.period(*period);
+        let period = language.period(*period, report.as_of);
         columns.push(Column::numbers(period));
         columns.push(Column::numbers(language.fill(Phrase::Growth, &[period])).joined());
     }
@@ -50,7 +50,13 @@ pub(super) fn figures(report: &Report, province: &Province, language: Language) 
 }
 
 fn change(row: Option<&Row>, language: Language) -> String {
-    row.map_or_else(|| NOTHING.to_owned(), |row| language.growth_of(row))
+    let told = row.filter(|row| !lacks_base(row));
+    told.map_or_else(|| NOTHING.to_owned(), |row| language.growth_of(row))
+}
+
+/// Whether a growth is unknown because the data begin after its base does, of which one note tells for all.
+fn lacks_base(row: &Row) -> bool {
+    row.own_growth.is_none() && row.why == Some(Why::BaseIncomplete)
 }
 
 fn value(row: Option<&Row>, language: Language) -> String {
@@ -73,7 +79,7 @@ pub(super) fn league(report: &Report, province: &Province, language: Language) -
     };
     let periods: Vec<(Period, Money)> = report.periods.iter().copied().map(unit).collect();
     for (period, money) in &periods {
-        let period = language.period(*period);
+        let period = language.period(*period, report.as_of);
         let amount = language.fill(Phrase::Amount, &[period, money.name]);
         columns.push(Column::numbers(amount));
         columns.push(Column::numbers(language.fill(Phrase::Growth, &[period])).joined());
@@ -88,7 +94,7 @@ pub(super) fn league(report: &Report, province: &Province, language: Language) -
     columns.extend(COMMENSURATES.iter().map(|versus| {
         let title = language.fill(Phrase::WorstGap, &[language.comparison(*versus)]);
         let column = Column::words(language.opening(&title));
-        if *versus == COMMENSURATES[0] { column } else { column.joined() }
+        if *versus == COMMENSURATES[0] { column.cut() } else { column.joined() }
     }));
     let rows = province.prefectures.iter().map(|prefecture| {
         let mut cells: Vec<Cell> = vec![
@@ -140,6 +146,7 @@ fn worst(report: &Report, row: &Row, language: Language) -> Cell {
                 None => told,
             }
         }
+        (None, Some(Why::BaseIncomplete)) => NOTHING.to_owned(),
         (None, Some(why)) => format!("{lit}: {}", language.why(why)),
         (None, None) => lit,
     };
@@ -237,6 +244,12 @@ pub(super) fn whose(province: &Province, unknown: &Unknown, language: Language) 
     }
 }
 
+/// Whether a rate that is shown is above 100 %.
+pub(super) fn exceeds_all(province: &Province) -> bool {
+    let mut rates = province.prefectures.iter().flat_map(|prefecture| &prefecture.service);
+    rates.any(|row| row.value.is_some_and(|rate| rate > 100.0))
+}
+
 /// Delivered and on-time rates of every prefecture; `None` where nothing was due.
 pub(super) fn service(report: &Report, province: &Province, language: Language) -> Option<Table> {
     province.prefectures.iter().flat_map(|prefecture| &prefecture.service).next()?;
@@ -249,7 +262,8 @@ pub(super) fn service(report: &Report, province: &Province, language: Language) 
     columns.extend(rates.iter().map(|(rate, period)| {
         let scope = Scope::Total;
         let space = if language == Language::Zh { "" } else { " " };
-        let title = [language.measure(scope, *rate), space, language.period(*period)].concat();
+        let title = [language.measure(scope, *rate), space, language.period(*period, report.as_of)]
+            .concat();
         Column::numbers(language.opening(&title))
     }));
     let rows = province.prefectures.iter().map(|prefecture| {

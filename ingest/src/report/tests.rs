@@ -356,4 +356,46 @@ fn service_is_told_of_every_prefecture() {
     let line = "| Shenyang | 95.0 % | 95.0 % | 95.0 % | 75.5 % | 75.5 % | 75.5 % |";
     assert!(text.contains(line), "{text}");
     assert!(text.contains("| Huludao | – |"), "nothing was due there: {text}");
+    assert!(!text.contains("100 %"), "{text}");
+}
+
+/// A parcel is due on one day and delivered on another, so a day may deliver more than was due on it.
+#[test]
+fn a_rate_above_100_per_cent_is_explained() {
+    let mut report = report(Span::Day);
+    let service = &mut report.provinces[0].prefectures[0].service;
+    service[0].value = Some(100.0);
+    assert!(forms(&report).iter().all(|form| !form.contains("of its first attempt")));
+    report.provinces[0].prefectures[0].service[0].value = Some(104.2);
+    let told = forms(&report);
+    let told = told.iter().filter(|form| {
+        let form = form.split_whitespace().collect::<Vec<_>>().join(" ");
+        form.contains("Rates above 100 %: a parcel is due")
+            || form.contains("比率可超过 100%：应投")
+    });
+    assert_eq!(told.count(), 6);
+}
+
+/// Without a year before every growth is unknown for the same reason, which is said once.
+#[test]
+fn what_lacks_its_base_is_told_in_one_note() {
+    let mut report = report(Span::Day);
+    report.base_incomplete = true;
+    for prefecture in &mut report.provinces[0].prefectures {
+        for row in prefecture.figures.iter_mut().chain(prefecture.worst.values_mut()) {
+            (row.own_growth, row.gap_pp) = (None, None);
+            (row.light, row.why) = (Some(Light::Unknown), Some(Why::BaseIncomplete));
+        }
+    }
+    let text = markdown::render(&Document::of(&report, Language::En));
+    let fushun = text.lines().find(|line| line.starts_with("| 1 | Fushun ")).expect("its row");
+    assert_eq!(
+        fushun,
+        "| 1 | Fushun | – | 1,120,000 | – | 1,120,000 | – | 1,120,000 | – | – | – | – | – |"
+    );
+    let revenue = report.provinces[0].headline.revenue.as_mut().expect("it is there");
+    (revenue.own_growth, revenue.why) = (None, Some(Why::BaseIncomplete));
+    let told = table::render(&Document::of(&report, Language::En), false);
+    assert!(told.contains("yuan; year on year unknown\n"), "{told}");
+    assert!(text.contains("growth is unknown, and shown as –, where its base begins"), "{text}");
 }

@@ -4,12 +4,13 @@ use postroad_aggregate::indicators::book::Scope;
 use postroad_aggregate::indicators::period::Period;
 use postroad_aggregate::indicators::{Comparison, Light, Why};
 use postroad_schemas::reference::{Level, Measure};
+use postroad_schemas::units::BusinessDay;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::super::document::{Block, Cell, Column, Document, Part, Section, Table};
 use super::super::words::{Language, Phrase};
 use super::super::{Span, html, markdown, table};
-use super::{forms, report};
+use super::{as_of, forms, province, report};
 
 #[test]
 fn a_table_fits_a_terminal_in_both_languages() {
@@ -35,8 +36,8 @@ fn hostile() -> Document {
         keys: 1,
         rows: vec![vec![cell.clone(), cell.clone()]],
     });
-    let list = Part { title: "list", block: Block::List(vec![cell]) };
-    let parts = vec![list, Part { title: "table", block }];
+    let list = Part { title: "list", block: Block::List(vec![cell]), note: None };
+    let parts = vec![list, Part { title: "table", block, note: Some("a|b <script>") }];
     Document {
         language: Language::En,
         title: text.to_owned(),
@@ -100,7 +101,7 @@ fn both_languages_have_every_word() {
         }
     }
     for period in Period::ALL {
-        check_pair(en.period(*period), zh.period(*period));
+        check_pair(en.period(*period, as_of()), zh.period(*period, as_of()));
     }
     for comparison in Comparison::ALL {
         check_pair(en.comparison(*comparison), zh.comparison(*comparison));
@@ -117,4 +118,51 @@ fn both_languages_have_every_word() {
     }
     let filled = en.fill(Phrase::GapOf, &["{1}", "-3.5"]);
     assert_eq!(filled, "{1}, gap -3.5 pp", "what is filled in is not looked at again");
+}
+
+#[test]
+fn a_chinese_sentence_has_a_space_before_a_number_and_none_before_a_word() {
+    let zh = Language::Zh;
+    assert_eq!(zh.fill(Phrase::Revenue, &["9 元", "+15.1%"]), "本年累计总收入 9 元，同比 +15.1%");
+    assert_eq!(
+        zh.fill(Phrase::FeeMix, &["3%", "0.0 个百分点"]),
+        "中收占比 3%，较上年同期变动 0.0 个百分点"
+    );
+    assert_eq!(zh.fill(Phrase::FeeMix, &["3%", "未知"]), "中收占比 3%，较上年同期变动未知");
+    assert_eq!(
+        zh.fill(Phrase::Spread, &["7", "沈阳市"]),
+        "各地市总收入同比相差 7 个百分点：最高为沈阳市（），最低为（）"
+    );
+    let mut row = province().headline.industry[0].clone();
+    row.value = Some(3165.0);
+    assert_eq!(zh.value(&row).as_deref(), Some("3,165 件"));
+}
+
+#[test]
+fn a_half_year_that_goes_on_is_said_to() {
+    let period = |half, month, day| {
+        let as_of = BusinessDay::from_civil(2021, month, day).expect("a date");
+        Language::Zh.period(half, as_of)
+    };
+    assert_eq!(period(Period::H1, 6, 29), "上半年累计");
+    assert_eq!(period(Period::H1, 6, 30), "上半年");
+    assert_eq!(period(Period::H2, 7, 1), "下半年累计");
+    assert_eq!(period(Period::H2, 12, 31), "下半年");
+}
+
+/// The lights are a table of their own on a page, where nobody has to look for them beyond its edge; the keys
+/// of each table stay in sight.
+#[test]
+fn a_page_has_the_lights_in_a_table_of_their_own() {
+    let page = html::render(&Document::of(&report(Span::Month), Language::En));
+    let league =
+        page.split("<h3>League table").nth(1).and_then(|after| after.split("</section>").next());
+    let tables: Vec<&str> = league.expect("it is there").split("<table").skip(1).collect();
+    let titles: Vec<usize> =
+        tables.iter().map(|table| table.matches("scope=\"col\"").count()).collect();
+    assert_eq!(titles, [11, 6], "rank, prefecture and figures; rank, prefecture and lights");
+    for table in tables {
+        assert_eq!(table.matches("class=\"key number\"").count(), 15);
+        assert_eq!(table.matches("class=\"key next\"").count(), 15);
+    }
 }
