@@ -156,8 +156,9 @@ fn who_waits_for_a_shard_without_a_valid_record_is_told_so() {
     let store = dir.path().join("a store");
     fs::write(dir.path().join("broken.json"), "{}\n{}\n").unwrap();
     let events = dir.path().join("broken.json");
-    let arguments = ["backfill", "--store", store.to_str().unwrap(), events.to_str().unwrap()];
-    let folded = postroad(&arguments);
+    let bare = ["backfill", "--input", "ndjson", "--topic", "parcel.events", "--store"];
+    let folded =
+        postroad(&[&bare[..], &[store.to_str().unwrap(), events.to_str().unwrap()]].concat());
     assert!(folded.status.success(), "{}", String::from_utf8_lossy(&folded.stderr));
     let (code, _, said) = report(&store, &[]);
     assert_eq!(code, Some(65), "{said}");
