@@ -23,6 +23,8 @@ pub mod words;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
 use postroad_aggregate::indicators::period::Period;
 use postroad_aggregate::indicators::{Comparison, Why};
 use postroad_schemas::closed_names;
@@ -74,7 +76,16 @@ pub struct ReportOptions {
     /// Daily or monthly.
     pub span: Span,
     /// Reference data to evaluate with, whatever has been published.
-    pub reference: Option<ReferenceSet>,
+    pub reference: Option<Given>,
+}
+
+/// Reference data of whoever asks.
+#[derive(Debug)]
+pub struct Given {
+    /// Where they come from.
+    pub folder: PathBuf,
+    /// What they say.
+    pub set: ReferenceSet,
 }
 
 /// Makes the report from the newest publish of a store, and reads nothing else.
@@ -87,9 +98,10 @@ pub async fn report(store: &Store, options: ReportOptions) -> Result<Report, Fai
 }
 
 fn of(loaded: &Loaded, span: Span) -> Report {
-    let Loaded { manifest, as_of, rows, version, origin, reference, first_day } = loaded;
+    let Loaded { manifest, as_of, rows, version, origin, reference, first_day, unlisted } = loaded;
     let is_synthetic = |row: &Row| row.source.as_deref().is_some_and(is_synthetic);
     let periods = span.periods(*as_of);
+    let settings = manifest.indicators.map(|entry| entry.settings).unwrap_or_default();
     Report {
         as_of: *as_of,
         period: span,
@@ -97,11 +109,13 @@ fn of(loaded: &Loaded, span: Span) -> Report {
         publish: manifest.publish,
         origin: *origin,
         reference_version: version.clone(),
+        red_below_pp: figures::double(settings.red_below),
         behind: *origin == Origin::Published
             && manifest.indicators.is_some_and(|entry| entry.behind),
         first_day: *first_day,
         base_incomplete: rows.iter().any(lacks_base),
         synthetic: rows.iter().any(is_synthetic),
+        unlisted_codes: unlisted.iter().map(ToString::to_string).collect(),
         provinces: model::provinces(rows, &reference.codebook, &periods),
         periods,
     }

@@ -137,6 +137,11 @@ impl PrefectureCode {
     pub const fn new(number: u32) -> Option<Self> {
         if number < 1_000_000 { Some(Self(number)) } else { None }
     }
+
+    /// The code of its province, as its first two digits say (GB/T 2260): `210000` of `210300`.
+    pub const fn province(self) -> Self {
+        Self(self.0 / 10_000 * 10_000)
+    }
 }
 
 impl fmt::Display for PrefectureCode {
@@ -372,6 +377,16 @@ mod tests {
         for text in ["21010", "2101000", "21010a", " 10100", "２１０１００", ""] {
             assert_eq!(PrefectureCode::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_code_says_which_province_it_is_of() {
+        for codebook in [Codebook::liaoning(), Codebook::china()] {
+            for prefecture in codebook.prefectures() {
+                assert_eq!(prefecture.code.province(), prefecture.province_code);
+            }
+        }
+        assert_eq!(PrefectureCode::MIN.province(), PrefectureCode::MIN);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure};
 use crate::reference::ReferenceSet;
 use crate::report::document::Document;
 use crate::report::words::Language;
-use crate::report::{self, ReportOptions, Span, html, markdown, table};
+use crate::report::{self, Given, ReportOptions, Span, html, markdown, table};
 
 /// Show which prefectures lag, as of a day that is complete: the daily or the monthly report.
 ///
@@ -67,8 +67,11 @@ enum Tongue {
 /// Makes the report and writes it to standard output.
 pub(super) async fn run(args: ReportArgs) -> Result<(), Failure> {
     let date = args.date.as_deref().map(|text| date("--date", text)).transpose()?;
-    let reference = args.reference.as_deref().map(ReferenceSet::load).transpose();
-    let reference = reference.map_err(|faults| config_failure(&faults))?;
+    let given = |folder: PathBuf| {
+        let set = ReferenceSet::load(&folder).map_err(|faults| config_failure(&faults))?;
+        Ok::<_, Failure>(Given { folder, set })
+    };
+    let reference = args.reference.map(given).transpose()?;
     let span = match args.period {
         Period::Day => Span::Day,
         Period::Month => Span::Month,

@@ -77,7 +77,7 @@ pub fn daily_rollups(
         text(&|key| key.prefecture.to_string()),
         // A code that has left the codebook keeps its rows; the code stands in for the name.
         text(&|key| place(key).map_or(key.prefecture.to_string(), |p| p.name.clone())),
-        text(&|key| place(key).map_or(province_of(key), |p| p.province_code.to_string())),
+        text(&|key| place(key).map_or(key.prefecture.province(), |p| p.province_code).to_string()),
         text(&|key| key.product.line().to_string()),
         text(&|key| key.product.to_string()),
         text(&|key| codebook.product_name(key.product).to_owned()),
@@ -137,11 +137,6 @@ pub fn read_restatements(batch: &RecordBatch) -> Option<Vec<Restatement>> {
         })
     };
     measures::read_keys(batch)?.into_iter().zip(stamps).zip(sides).map(row).collect()
-}
-
-/// The province of a code that the codebook does not hold: GB/T 2260 begins with it.
-fn province_of(key: &CellKey) -> String {
-    format!("{:02}0000", key.prefecture.get() / 10_000)
 }
 
 /// `ledger`: one row for each shard that has a checkpoint.

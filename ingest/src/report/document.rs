@@ -8,7 +8,7 @@ use super::headline::{Express, Headline, Spread};
 use super::model::{Prefecture, Province, Report};
 use super::rows::Row;
 use super::words::{Language, Phrase, symbol};
-use super::{Origin, Span, figures, league};
+use super::{Origin, Span, league};
 
 /// A report in one language.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +41,8 @@ pub struct Part {
     pub title: &'static str,
     /// What it says.
     pub block: Block,
+    /// What has to be known to read just this part.
+    pub note: Option<&'static str>,
 }
 
 /// What a part says.
@@ -72,22 +74,29 @@ pub struct Column {
     pub is_number: bool,
     /// Whether it is of little use without the column before.
     pub is_joined: bool,
+    /// Whether a page begins another table with it, which has the keys again.
+    pub is_cut: bool,
 }
 
 impl Column {
     /// A column of words.
     pub fn words(title: impl Into<String>) -> Self {
-        Self { title: title.into(), is_number: false, is_joined: false }
+        Self { title: title.into(), is_number: false, is_joined: false, is_cut: false }
     }
 
     /// A column of numbers.
     pub fn numbers(title: impl Into<String>) -> Self {
-        Self { title: title.into(), is_number: true, is_joined: false }
+        Self { is_number: true, ..Self::words(title) }
     }
 
     /// The same column, beside the one before.
     pub fn joined(self) -> Self {
         Self { is_joined: true, ..self }
+    }
+
+    /// The same column, with which a page begins another table.
+    pub fn cut(self) -> Self {
+        Self { is_cut: true, ..self }
     }
 }
 
@@ -139,25 +148,27 @@ impl Document {
 }
 
 fn section(report: &Report, province: &Province, language: Language) -> Section {
-    let part = |title, block| Part { title: language.say(title), block };
-    let periods = &report.periods;
-    let as_of = report.as_of;
+    let part = |title, block| Part { title: language.say(title), block, note: None };
     let mut parts = vec![
-        part(Phrase::Headline, Block::List(headline(province, as_of, language))),
-        part(Phrase::Figures, Block::Table(league::figures(province, periods, language))),
-        part(Phrase::League, Block::Table(league::league(province, periods, as_of, language))),
+        part(Phrase::Headline, Block::List(headline(report, province, language))),
+        part(Phrase::Figures, Block::Table(league::figures(report, province, language))),
+        part(Phrase::League, Block::Table(league::league(report, province, language))),
         part(
             Phrase::LaggingIndicators,
-            league::lagging(province, as_of, language)
+            league::lagging(report, province, language)
                 .map_or_else(|| sentence(language, Phrase::NoneLags), Block::Table),
         ),
     ];
     if let Some(table) = league::unknown(province, language) {
         parts.push(part(Phrase::UnknownLights, Block::Table(table)));
     }
-    let service = league::service(province, periods, language);
+    let service = league::service(report, province, language);
     let none = || sentence(language, Phrase::NoService);
-    parts.push(part(Phrase::Service, service.map_or_else(none, Block::Table)));
+    let explained = league::exceeds_all(province).then(|| language.say(Phrase::AboveAll));
+    parts.push(Part {
+        note: explained,
+        ..part(Phrase::Service, service.map_or_else(none, Block::Table))
+    });
     let title = match language {
         Language::En => province.name.clone(),
         Language::Zh => province.name_zh.clone(),
@@ -170,7 +181,7 @@ fn sentence(language: Language, phrase: Phrase) -> Block {
 }
 
 /// What the meeting is told first.
-fn headline(province: &Province, as_of: BusinessDay, language: Language) -> Vec<Cell> {
+fn headline(report: &Report, province: &Province, language: Language) -> Vec<Cell> {
     let headline = &province.headline;
     let whole = headline.prefectures.to_string();
     let count = |versus: Comparison| {
@@ -179,10 +190,16 @@ fn headline(province: &Province, as_of: BusinessDay, language: Language) -> Vec<
     let laggards = headline.laggards.to_string();
     let unknown =
         |versus: Comparison| headline.unknown.get(versus.as_str()).copied().unwrap_or_default();
-    let behind = if unknown(Comparison::Local) == headline.prefectures {
-        language.fill(Phrase::BehindUnknown, &[&whole, &laggards])
-    } else {
-        language.fill(Phrase::Behind, &[&count(Comparison::Local), &whole, &laggards])
+    let local = count(Comparison::Local);
+    let behind = match unknown(Comparison::Local) {
+        0 => language.fill(Phrase::Behind, &[&local, &whole, &laggards]),
+        all if all == headline.prefectures => {
+            language.fill(Phrase::BehindUnknown, &[&whole, &laggards])
+        }
+        some => {
+            let parts = [&*local, &*whole, &*laggards, &*some.to_string()];
+            language.fill(Phrase::BehindSomeUnknown, &parts)
+        }
     };
     let mut said: Vec<Cell> = vec![behind.into()];
     for versus in COMMENSURATES {
@@ -197,7 +214,7 @@ fn headline(province: &Province, as_of: BusinessDay, language: Language) -> Vec<
         let parts = [language.value(row).unwrap_or_default(), language.growth_told(row)];
         said.push(language.fill(Phrase::Revenue, &[&parts[0], &parts[1]]).into());
     }
-    said.extend(headline.industry.iter().map(|row| against_industry(row, as_of, language)));
+    said.extend(headline.industry.iter().map(|row| against_industry(report, row, language)));
     if let Some(spread) = &headline.spread {
         let parts = apart(spread, province, language);
         said.push(language.fill(Phrase::Spread, &parts.each_ref().map(String::as_str)).into());
@@ -208,7 +225,7 @@ fn headline(province: &Province, as_of: BusinessDay, language: Language) -> Vec<
 }
 
 /// How the province's parcels grow beside the industry's, over the period of the industry's figure.
-fn against_industry(row: &Row, as_of: BusinessDay, language: Language) -> Cell {
+fn against_industry(report: &Report, row: &Row, language: Language) -> Cell {
     let what = language.indicator(row.scope(), row.measure);
     let Some((own, (benchmark, gap))) = row.own_growth.zip(row.benchmark.zip(row.gap_pp)) else {
         let why = row.why.map_or("", |why| language.why(why));
@@ -218,8 +235,8 @@ fn against_industry(row: &Row, as_of: BusinessDay, language: Language) -> Cell {
         return Cell { text, light: row.light };
     };
     let light = row.light.map(|light| language.lit(light)).unwrap_or_default();
-    let stands = language.fill(Phrase::GapOf, &[&light, &figures::gap(gap, row.light)]);
-    let period = league::period(row, as_of, language);
+    let stands = language.fill(Phrase::GapOf, &[&light, &report.gap(gap, row.light)]);
+    let period = league::period(row, report.as_of, language);
     let period = period.as_deref().unwrap_or_else(|| language.say(Phrase::YearToDate));
     let parts = [&*what, &*language.growth(own), &*language.growth(benchmark), &*stands, period];
     Cell { text: language.fill(Phrase::Industry, &parts), light: row.light }
@@ -268,8 +285,7 @@ fn structure(headline: &Headline, language: Language) -> Vec<String> {
     });
     let parts: Vec<String> = parts.collect();
     if !parts.is_empty() {
-        let between = if language == Language::Zh { "，" } else { ", " };
-        said.push(language.fill(Phrase::Structure, &[&parts.join(between)]));
+        said.push(language.fill(Phrase::Structure, &[&parts.join(language.clause())]));
     }
     if let Some((value, change)) = headline.concentration.as_ref().map(changed) {
         said.push(language.fill(Phrase::Concentration, &[&value, &change]));
@@ -301,9 +317,13 @@ fn notes(report: &Report, language: Language) -> Vec<String> {
     if report.base_incomplete {
         notes.push(language.fill(Phrase::FirstDay, &[&day(report.first_day)]));
     }
+    if !report.unlisted_codes.is_empty() {
+        let codes = report.unlisted_codes.join(language.comma());
+        notes.push(language.fill(Phrase::Unlisted, &[&codes]));
+    }
     let missing = missing(report, language);
     if !missing.is_empty() {
-        notes.push(language.fill(Phrase::MissingBenchmarks, &[&missing.join("; ")]));
+        notes.push(language.fill(Phrase::MissingBenchmarks, &[&missing.join(language.pause())]));
     }
     notes.push(language.say(Phrase::GapRule).to_owned());
     notes.push(language.say(Phrase::Rounding).to_owned());

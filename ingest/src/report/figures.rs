@@ -1,9 +1,9 @@
 //! Figures as people read them. Rounding is for display only: whatever lags says so, however little.
 
-use postroad_aggregate::indicators::growth::is_percent;
-use postroad_aggregate::indicators::{Comparison, Light};
+use postroad_aggregate::indicators::growth::{is_percent, to_f64};
+use postroad_aggregate::indicators::{Comparison, Exact, Light, Why};
 use postroad_schemas::codebook::Line;
-use postroad_schemas::reference::Measure;
+use postroad_schemas::reference::{Measure, Percent};
 
 use super::rows::Row;
 use super::words::{Language, Phrase};
@@ -35,12 +35,22 @@ pub fn points(number: f64) -> String {
     signed(number, 1)
 }
 
-/// A gap in percentage points; one that lags has as many digits as it takes to be seen: `-0.0001`.
-pub fn gap(gap_pp: f64, light: Option<Light>) -> String {
+/// A gap in percentage points. It has as many decimals as it takes for a lagging one to be seen, `-0.0001`,
+/// and for one beside the threshold of red to be on its own side of it: `-2.003` is red, `-1.998` is not.
+pub fn gap(gap_pp: f64, light: Option<Light>, red_below_pp: f64) -> String {
     let is_lagging = matches!(light, Some(Light::Red | Light::Yellow));
-    let shown = |decimals| signed(gap_pp, decimals);
-    let seen = (1..=DECIMALS_MAX).map(shown).find(|text| !is_lagging || text.starts_with('-'));
-    seen.unwrap_or_else(|| format!("{gap_pp:e}"))
+    let side = |number: f64| number.partial_cmp(&red_below_pp);
+    let is_told = |text: &String| {
+        let is_beside = text.parse().is_ok_and(|shown| side(shown) == side(gap_pp));
+        is_beside && (!is_lagging || text.starts_with('-'))
+    };
+    let told = (1..=DECIMALS_MAX).map(|decimals| signed(gap_pp, decimals)).find(is_told);
+    told.unwrap_or_else(|| format!("{gap_pp:e}"))
+}
+
+/// A percentage as the double nearest to it, which is that of a gap as large.
+pub fn double(percent: Percent) -> f64 {
+    to_f64(Exact::new(percent.millionths().into(), Percent::SCALE.into()))
 }
 
 impl Language {
@@ -94,6 +104,8 @@ impl Language {
     pub fn growth_told(self, row: &Row) -> String {
         match row.own_growth {
             Some(_) => self.growth_of(row),
+            // The notes say why, once.
+            None if row.why == Some(Why::BaseIncomplete) => self.light(Light::Unknown).to_owned(),
             None => self.fill(Phrase::UnknownFor, &[&self.growth_of(row)]),
         }
     }
@@ -114,8 +126,10 @@ impl Language {
         let unit = if line == Some(Line::Parcel) { "件" } else { "笔" };
         match self {
             Self::En => thousands(&rounded(number, 0)),
-            Self::Zh if number.abs() >= 1e4 => format!("{} 万{unit}", rounded(number / 1e4, 2)),
-            Self::Zh => format!("{} {unit}", rounded(number, 0)),
+            Self::Zh if number.abs() >= 1e4 => {
+                format!("{} 万{unit}", thousands(&rounded(number / 1e4, 2)))
+            }
+            Self::Zh => format!("{} {unit}", thousands(&rounded(number, 0))),
         }
     }
 }

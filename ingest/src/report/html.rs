@@ -29,6 +29,9 @@ pub fn render(document: &Document) -> String {
                 Block::List(items) => list(items, &mut page),
                 Block::Table(part) => table(part, &mut page),
             }
+            if let Some(note) = part.note {
+                page.extend(["<p class=\"note\">", &escaped(note), "</p>\n"]);
+            }
             page.push_str("</section>\n");
         }
         page.push_str("</section>\n");
@@ -43,36 +46,62 @@ pub fn render(document: &Document) -> String {
 fn list(items: &[Cell], page: &mut String) {
     page.push_str("<ul>\n");
     for item in items {
-        page.extend(["<li", &class(item.light, false), ">", &escaped(&item.text), "</li>\n"]);
+        page.extend(["<li", &class(item.light, Vec::new()), ">", &escaped(&item.text), "</li>\n"]);
     }
     page.push_str("</ul>\n");
 }
 
+/// A table, or several with the same keys: side by side they are too wide for a screen.
 fn table(table: &Table, page: &mut String) {
-    page.push_str("<div class=\"wide\"><table>\n<thead><tr>");
-    for column in &table.columns {
-        let class = class(None, column.is_number);
-        page.extend(["<th scope=\"col\"", &class, ">", &escaped(&column.title), "</th>"]);
+    let mut columns: Vec<usize> = (0..table.keys).collect();
+    for (at, column) in table.columns.iter().enumerate().skip(table.keys) {
+        if column.is_cut {
+            part(table, &columns, page);
+            columns.truncate(table.keys);
+        }
+        columns.push(at);
+    }
+    part(table, &columns, page);
+}
+
+fn part(table: &Table, columns: &[usize], page: &mut String) {
+    let is_of_words = columns.iter().all(|at| !table.columns[*at].is_number);
+    let kind = if is_of_words { " class=\"words\"" } else { "" };
+    page.extend(["<div class=\"wide\"><table", kind, ">\n<thead><tr>"]);
+    for at in columns {
+        let class = class(None, names(table, *at));
+        page.extend(["<th scope=\"col\"", &class, ">"]);
+        page.extend([&*escaped(&table.columns[*at].title), "</th>"]);
     }
     page.push_str("</tr></thead>\n<tbody>\n");
     for row in &table.rows {
         page.push_str("<tr>");
-        for (at, (cell, column)) in row.iter().zip(&table.columns).enumerate() {
+        for at in columns {
             // The last of the keys names the row.
             let is_name = at + 1 == table.keys;
             let (open, close) =
                 if is_name { ("<th scope=\"row\"", "</th>") } else { ("<td", "</td>") };
-            let class = class(cell.light, column.is_number);
-            page.extend([open, &class, ">", &escaped(&cell.text), close]);
+            let class = class(row[*at].light, names(table, *at));
+            page.extend([open, &class, ">", &escaped(&row[*at].text), close]);
         }
         page.push_str("</tr>\n");
     }
     page.push_str("</tbody>\n</table></div>\n");
 }
 
-fn class(light: Option<Light>, is_number: bool) -> String {
-    let names: Vec<&str> =
-        light.map(Light::as_str).into_iter().chain(is_number.then_some("number")).collect();
+/// What a column is: a number, and a key that stays where it is while the others move.
+fn names(table: &Table, at: usize) -> Vec<&'static str> {
+    let is_number = table.columns[at].is_number;
+    let key = match (at < table.keys, at) {
+        (false, _) => None,
+        (true, 0) => Some("key"),
+        (true, _) => Some("key next"),
+    };
+    key.into_iter().chain(is_number.then_some("number")).collect()
+}
+
+fn class(light: Option<Light>, names: Vec<&'static str>) -> String {
+    let names: Vec<&str> = light.map(Light::as_str).into_iter().chain(names).collect();
     if names.is_empty() { String::new() } else { format!(" class=\"{}\"", names.join(" ")) }
 }
 

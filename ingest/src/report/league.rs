@@ -1,16 +1,16 @@
 //! The tables of a report, in words.
 
-use postroad_aggregate::indicators::Light;
 use postroad_aggregate::indicators::book::Scope;
 use postroad_aggregate::indicators::headline::COMMENSURATES;
 use postroad_aggregate::indicators::period::Period;
+use postroad_aggregate::indicators::{Light, Why};
 use postroad_schemas::codebook::Line;
 use postroad_schemas::reference::Measure;
 use postroad_schemas::units::BusinessDay;
 
 use super::document::{Cell, Column, Table};
-use super::figures::{self, Money};
-use super::model::{Prefecture, Province, Unknown};
+use super::figures::Money;
+use super::model::{Prefecture, Province, Report, Unknown};
 use super::rows::Row;
 use super::words::{Language, Phrase};
 
@@ -18,10 +18,10 @@ use super::words::{Language, Phrase};
 const NOTHING: &str = "–";
 
 /// The province's figures: a row for each business, a value and its growth for each period.
-pub(super) fn figures(province: &Province, periods: &[Period], language: Language) -> Table {
+pub(super) fn figures(report: &Report, province: &Province, language: Language) -> Table {
     let mut columns = vec![Column::words(language.say(Phrase::Business))];
-    for period in periods {
-        let period = language.period(*period);
+    for period in &report.periods {
+        let period = language.period(*period, report.as_of);
         columns.push(Column::numbers(period));
         columns.push(Column::numbers(language.fill(Phrase::Growth, &[period])).joined());
     }
@@ -37,7 +37,7 @@ pub(super) fn figures(province: &Province, periods: &[Period], language: Languag
             what = language.fill(Phrase::ShareFigure, &[&what]);
         }
         let mut cells: Vec<Cell> = vec![language.opening(&what).into()];
-        for period in periods {
+        for period in &report.periods {
             let is_it =
                 |row: &&Row| (row.scope(), row.measure, row.period) == (scope, measure, *period);
             let row = province.figures.iter().find(is_it);
@@ -50,7 +50,13 @@ pub(super) fn figures(province: &Province, periods: &[Period], language: Languag
 }
 
 fn change(row: Option<&Row>, language: Language) -> String {
-    row.map_or_else(|| NOTHING.to_owned(), |row| language.growth_of(row))
+    let told = row.filter(|row| !lacks_base(row));
+    told.map_or_else(|| NOTHING.to_owned(), |row| language.growth_of(row))
+}
+
+/// Whether a growth is unknown because the data begin after its base does, of which one note tells for all.
+fn lacks_base(row: &Row) -> bool {
+    row.own_growth.is_none() && row.why == Some(Why::BaseIncomplete)
 }
 
 fn value(row: Option<&Row>, language: Language) -> String {
@@ -59,12 +65,7 @@ fn value(row: Option<&Row>, language: Language) -> String {
 
 /// Every prefecture by rank: revenue and growth for each period, the balance share where any is known,
 /// then the four worst gaps.
-pub(super) fn league(
-    province: &Province,
-    periods: &[Period],
-    as_of: BusinessDay,
-    language: Language,
-) -> Table {
+pub(super) fn league(report: &Report, province: &Province, language: Language) -> Table {
     let figures = || province.prefectures.iter().flat_map(|prefecture| &prefecture.figures);
     let mut columns = vec![
         Column::numbers(language.say(Phrase::Rank)),
@@ -76,9 +77,9 @@ pub(super) fn league(
         let figures = figures().filter(|row| row.period == period).filter_map(|row| row.value);
         (period, Money::of(language, figures.fold(0.0, f64::max)))
     };
-    let periods: Vec<(Period, Money)> = periods.iter().copied().map(unit).collect();
+    let periods: Vec<(Period, Money)> = report.periods.iter().copied().map(unit).collect();
     for (period, money) in &periods {
-        let period = language.period(*period);
+        let period = language.period(*period, report.as_of);
         let amount = language.fill(Phrase::Amount, &[period, money.name]);
         columns.push(Column::numbers(amount));
         columns.push(Column::numbers(language.fill(Phrase::Growth, &[period])).joined());
@@ -93,7 +94,7 @@ pub(super) fn league(
     columns.extend(COMMENSURATES.iter().map(|versus| {
         let title = language.fill(Phrase::WorstGap, &[language.comparison(*versus)]);
         let column = Column::words(language.opening(&title));
-        if *versus == COMMENSURATES[0] { column } else { column.joined() }
+        if *versus == COMMENSURATES[0] { column.cut() } else { column.joined() }
     }));
     let rows = province.prefectures.iter().map(|prefecture| {
         let mut cells: Vec<Cell> = vec![
@@ -114,7 +115,7 @@ pub(super) fn league(
         }
         cells.extend(COMMENSURATES.iter().map(|versus| {
             let row = prefecture.worst.get(versus.as_str());
-            row.map_or_else(|| Cell::from(NOTHING), |row| worst(row, as_of, language))
+            row.map_or_else(|| Cell::from(NOTHING), |row| worst(report, row, language))
         }));
         cells
     });
@@ -133,18 +134,19 @@ fn moved(places: Option<i32>) -> String {
 
 /// A light, the gap, and which indicator has it over which period; of what is unknown the reason, and no
 /// number.
-fn worst(row: &Row, as_of: BusinessDay, language: Language) -> Cell {
+fn worst(report: &Report, row: &Row, language: Language) -> Cell {
     let light = row.light.unwrap_or(Light::Unknown);
     let lit = language.lit(light);
     let text = match (row.gap_pp, row.why) {
         (Some(gap), _) => {
             let indicator = language.brief(row.scope(), row.measure);
-            let told = format!("{lit} {} {indicator}", figures::gap(gap, row.light));
-            match period(row, as_of, language) {
+            let told = format!("{lit} {} {indicator}", report.gap(gap, row.light));
+            match period(row, report.as_of, language) {
                 Some(period) => language.fill(Phrase::OfPeriod, &[&told, &period]),
                 None => told,
             }
         }
+        (None, Some(Why::BaseIncomplete)) => NOTHING.to_owned(),
         (None, Some(why)) => format!("{lit}: {}", language.why(why)),
         (None, None) => lit,
     };
@@ -152,11 +154,7 @@ fn worst(row: &Row, as_of: BusinessDay, language: Language) -> Cell {
 }
 
 /// What lags, prefecture by prefecture in the order of the league; `None` where nothing does.
-pub(super) fn lagging(
-    province: &Province,
-    as_of: BusinessDay,
-    language: Language,
-) -> Option<Table> {
+pub(super) fn lagging(report: &Report, province: &Province, language: Language) -> Option<Table> {
     let say = |phrase| language.say(phrase);
     let columns = vec![
         Column::words(say(Phrase::Prefecture)),
@@ -174,7 +172,7 @@ pub(super) fn lagging(
             let held = |number: Option<f64>| {
                 number.map_or_else(|| NOTHING.to_owned(), |number| language.held(row, number))
             };
-            let gap = row.gap_pp.map_or_else(String::new, |gap| figures::gap(gap, row.light));
+            let gap = row.gap_pp.map_or_else(String::new, |gap| report.gap(gap, row.light));
             vec![
                 language.name(prefecture).into(),
                 Cell { text: language.lit(light), light: Some(light) },
@@ -183,7 +181,7 @@ pub(super) fn lagging(
                 held(row.own_growth).into(),
                 held(row.benchmark).into(),
                 gap.into(),
-                source(row, as_of, language).into(),
+                source(row, report.as_of, language).into(),
             ]
         };
         prefecture.lagging.iter().map(cells).collect()
@@ -196,7 +194,7 @@ pub(super) fn lagging(
 fn source(row: &Row, as_of: BusinessDay, language: Language) -> String {
     let level = row.benchmark_level.map(|level| language.level(level).to_owned());
     let parts = level.into_iter().chain(row.source.clone()).chain(period(row, as_of, language));
-    parts.collect::<Vec<_>>().join(if language == Language::Zh { "，" } else { ", " })
+    parts.collect::<Vec<_>>().join(language.clause())
 }
 
 /// The period of an indicator of a year to date, where that is not the year up to the as-of day: growth
@@ -237,8 +235,7 @@ pub(super) fn whose(province: &Province, unknown: &Unknown, language: Language) 
     let names = if codes.len() == province.prefectures.len() {
         language.fill(Phrase::AllOf, &[&codes.len().to_string()])
     } else {
-        let between = if language == Language::Zh { "、" } else { ", " };
-        codes.iter().map(name).collect::<Vec<_>>().join(between)
+        codes.iter().map(name).collect::<Vec<_>>().join(language.comma())
     };
     match (unknown.province, names.is_empty()) {
         (false, _) => names,
@@ -247,23 +244,26 @@ pub(super) fn whose(province: &Province, unknown: &Unknown, language: Language) 
     }
 }
 
+/// Whether a rate that is shown is above 100 %.
+pub(super) fn exceeds_all(province: &Province) -> bool {
+    let mut rates = province.prefectures.iter().flat_map(|prefecture| &prefecture.service);
+    rates.any(|row| row.value.is_some_and(|rate| rate > 100.0))
+}
+
 /// Delivered and on-time rates of every prefecture; `None` where nothing was due.
-pub(super) fn service(
-    province: &Province,
-    periods: &[Period],
-    language: Language,
-) -> Option<Table> {
+pub(super) fn service(report: &Report, province: &Province, language: Language) -> Option<Table> {
     province.prefectures.iter().flat_map(|prefecture| &prefecture.service).next()?;
     let rates = [Measure::DeliveredRate, Measure::OnTimeRate];
     let rates: Vec<(Measure, Period)> = rates
         .into_iter()
-        .flat_map(|rate| periods.iter().map(move |period| (rate, *period)))
+        .flat_map(|rate| report.periods.iter().map(move |period| (rate, *period)))
         .collect();
     let mut columns = vec![Column::words(language.say(Phrase::Prefecture))];
     columns.extend(rates.iter().map(|(rate, period)| {
         let scope = Scope::Total;
         let space = if language == Language::Zh { "" } else { " " };
-        let title = [language.measure(scope, *rate), space, language.period(*period)].concat();
+        let title = [language.measure(scope, *rate), space, language.period(*period, report.as_of)]
+            .concat();
         Column::numbers(language.opening(&title))
     }));
     let rows = province.prefectures.iter().map(|prefecture| {

@@ -5,6 +5,7 @@
 //! what the newest manifest says is looked at again for a while, under whatever manifest is the newest
 //! by then.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -15,17 +16,19 @@ use object_store::path::Path;
 use postroad_aggregate::event::CellKey;
 use postroad_aggregate::measures::Measures;
 use postroad_aggregate::merge::Rollup;
+use postroad_schemas::codebook::PrefectureCode;
 use postroad_schemas::tables::Table;
 use postroad_schemas::units::BusinessDay;
 use tokio::time::sleep;
 
-use super::Origin;
+use super::model::prefecture_of;
 use super::rows::{self, Row};
+use super::{Given, Origin};
 use crate::error::{Exit, Failure};
 use crate::offload::offload;
 use crate::publish::draft::{file_key, month_of};
 use crate::publish::indicators::Evaluation;
-use crate::publish::manifest::{self, Manifest};
+use crate::publish::manifest::{self, Manifest, ShardEntry};
 use crate::publish::{PublishError, parquet_file, rows as table_rows};
 use crate::reference::ReferenceSet;
 use crate::store::{Store, StoreError, failed};
@@ -50,13 +53,15 @@ pub(super) struct Loaded {
     pub(super) reference: ReferenceSet,
     /// The first day that the tables have.
     pub(super) first_day: BusinessDay,
+    /// Prefectures with figures of the year to date that the reference data do not have.
+    pub(super) unlisted: BTreeSet<PrefectureCode>,
 }
 
 /// Reads what the report as of a day is made of; as of the last complete day unless one is given.
 pub(super) async fn load(
     store: &Store,
     date: Option<BusinessDay>,
-    given: Option<ReferenceSet>,
+    given: Option<Given>,
 ) -> Result<Loaded, Failure> {
     let mut replaced = manifest::folder().to_string();
     for look in 0..LOOKS {
@@ -114,11 +119,12 @@ async fn at(
     store: &Store,
     manifest: Manifest,
     date: Option<BusinessDay>,
-    given: Option<&ReferenceSet>,
+    given: Option<&Given>,
 ) -> Result<Loaded, Trouble> {
-    let as_of = day(&manifest, date)?;
+    let as_of = day(store.name(), &manifest, date)?;
     let months = manifest.files.keys().filter_map(|key| month_of(Table::DailyRollups, key));
-    let Some(first_month) = months.min() else {
+    let months: BTreeSet<BusinessDay> = months.collect();
+    let Some(first_month) = months.first().copied() else {
         let message = "the newest publish has no figures; a report needs some days of them";
         return Err(Failure::new(Exit::DataErr, message).into());
     };
@@ -128,26 +134,41 @@ async fn at(
         let message = format!("--date {as_of}: the data begin on {first_day}; ask for a later day");
         return Err(Failure::new(Exit::DataErr, message).into());
     }
-    let is_given = given.is_some();
     let reference = match given {
-        Some(given) => given.clone(),
+        Some(given) => given.set.clone(),
         None => reference(store, &manifest.reference).await?,
     };
     let key = file_key(Table::Indicators, Some(as_of.month_start()));
-    if !is_given && manifest.files.contains_key(&key) {
+    let mut published = None;
+    if given.is_none() && manifest.files.contains_key(&key) {
         let batch = batch(&key, file(store, &manifest, &key).await?)?;
-        let (rows, version) = rows::read(&batch, as_of).map_err(|why| unreadable(&key, &why))?;
-        if !rows.is_empty() {
-            let origin = Origin::Published;
-            return Ok(Loaded { manifest, as_of, rows, version, origin, reference, first_day });
-        }
+        let read = rows::read(&batch, as_of).map_err(|why| unreadable(&key, &why))?;
+        published = Some(read).filter(|(rows, _)| !rows.is_empty());
     }
+    // Of what is published the figures tell only whose they are; what is evaluated is made of them all.
+    let from = if published.is_some() { as_of.year_start() } else { first_month };
     let mut rollup = Rollup::default();
     rollup.add(first_cells.iter().map(|(cell, measures)| (cell, measures)));
-    let months = manifest.files.keys().filter_map(|key| month_of(Table::DailyRollups, key));
-    for month in months.filter(|month| *month != first_month && *month <= as_of) {
-        let found = cells(store, &manifest, month).await?;
+    for month in months.range(from..=as_of).filter(|month| **month != first_month) {
+        let found = cells(store, &manifest, *month).await?;
         rollup.add(found.iter().map(|(cell, measures)| (cell, measures)));
+    }
+    if let Some(given) = given {
+        refuse_another_province(given, &rollup)?;
+    }
+    let is_listed = |code: &PrefectureCode| reference.codebook.prefecture(*code).is_some();
+    let year = rollup.days(as_of.year_start(), as_of.plus_days(1));
+    let mut unlisted: BTreeSet<PrefectureCode> = year.map(|(cell, _)| cell.prefecture).collect();
+    unlisted.retain(|code| !is_listed(code));
+    if let Some((rows, version)) = published {
+        // Frozen rows may be of reference data that still had them.
+        for code in rows.iter().filter_map(prefecture_of) {
+            unlisted.remove(&code);
+        }
+        let origin = Origin::Published;
+        let loaded =
+            Loaded { manifest, as_of, rows, version, origin, reference, first_day, unlisted };
+        return Ok(loaded);
     }
     let settings = manifest.indicators.map(|entry| entry.settings).unwrap_or_default();
     let evaluated = offload(move || {
@@ -159,16 +180,33 @@ async fn at(
     })?;
     let (rows, version) = rows::read(&batch, as_of).map_err(|why| unreadable(&key, &why))?;
     let origin = Origin::Evaluated;
-    Ok(Loaded { manifest, as_of, rows, version, origin, reference, first_day })
+    Ok(Loaded { manifest, as_of, rows, version, origin, reference, first_day, unlisted })
+}
+
+/// Reference data that have none of the prefectures that the tables are of.
+fn refuse_another_province(given: &Given, rollup: &Rollup) -> Result<(), Failure> {
+    let mut codes = rollup.cells().map(|(cell, _)| cell.prefecture);
+    if codes.any(|code| given.set.codebook.prefecture(code).is_some()) {
+        return Ok(());
+    }
+    let message = format!(
+        "no prefecture of these tables is in {}; name the reference data of their province",
+        given.folder.join("prefectures.csv").display()
+    );
+    Err(Failure::new(Exit::DataErr, message))
 }
 
 /// The day that is asked for, if it is complete.
-pub(super) fn day(manifest: &Manifest, date: Option<BusinessDay>) -> Result<BusinessDay, Failure> {
+fn day(
+    store: &str,
+    manifest: &Manifest,
+    date: Option<BusinessDay>,
+) -> Result<BusinessDay, Failure> {
     let Some(last) = Evaluation::last_day(manifest) else {
         let message = format!(
-            "no day is complete as of publish {}; wait until every shard has passed the end of a day: \
-             `postroad inspect shards` shows where each stands",
-            manifest.publish
+            "no day is complete as of publish {}; wait until every shard has passed the end of a day: {}",
+            manifest.publish,
+            standing(store, manifest)
         );
         return Err(Failure::new(Exit::DataErr, message));
     };
@@ -176,12 +214,52 @@ pub(super) fn day(manifest: &Manifest, date: Option<BusinessDay>) -> Result<Busi
         Some(date) if date > last => {
             let message = format!(
                 "--date {date}: that day is not complete; the last complete day is {last}. Ask for that one, \
-                 or wait until every shard has passed the end of {date}: `postroad inspect shards` shows \
-                 where each stands"
+                 or wait until every shard has passed the end of {date}: {}",
+                standing(store, manifest)
             );
             Err(Failure::new(Exit::DataErr, message))
         }
         date => Ok(date.unwrap_or(last)),
+    }
+}
+
+/// How many shards are named at most.
+const NAMED_MAX: usize = 8;
+
+/// How to see where the shards stand, and which of them have no time to pass a day with.
+fn standing(store: &str, manifest: &Manifest) -> String {
+    let store = quoted(store);
+    let mut text = format!("`postroad inspect --store {store} shards` shows where each stands");
+    let timeless = || manifest.shards.iter().filter(|shard| shard.watermark.is_none());
+    // One that is closed holds no day open, unless no shard has any time.
+    let none_has = timeless().count() == manifest.shards.len();
+    let shards: Vec<&ShardEntry> = timeless().filter(|shard| none_has || !shard.closed).collect();
+    if shards.is_empty() {
+        return text;
+    }
+    let mut names: Vec<String> =
+        shards.iter().take(NAMED_MAX).map(|shard| shard.id().to_string()).collect();
+    if shards.len() > NAMED_MAX {
+        names.push(format!("{} more", shards.len() - NAMED_MAX));
+    }
+    text.extend([
+        ". Without a watermark, and so behind every day: ",
+        &names.join(", "),
+        ". Most likely no record there was valid: `postroad inspect --store ",
+        &store,
+        " dead-letters` shows what was rejected",
+    ]);
+    text
+}
+
+/// A text as a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let is_plain =
+        |character: char| character.is_alphanumeric() || "/._-:=@%+,".contains(character);
+    if text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 

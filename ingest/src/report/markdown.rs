@@ -13,6 +13,9 @@ pub fn render(document: &Document) -> String {
                 Block::List(items) => text.extend(items.iter().map(|item| bullet(&item.text))),
                 Block::Table(part) => table(part, &mut text),
             }
+            if let Some(note) = part.note {
+                text.extend(["\n", &escaped(note), "\n"]);
+            }
         }
     }
     text.extend(["\n## ", &escaped(document.notes_title), "\n\n"]);

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::headline::{Headline, headline};
 use super::rows::{Row, text};
-use super::{Origin, Span};
+use super::{Origin, Span, figures};
 
 /// A daily or a monthly report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,6 +37,8 @@ pub struct Report {
     pub origin: Origin,
     /// The version of the reference data that they are held against.
     pub reference_version: String,
+    /// Below which gap a light is red, in percentage points.
+    pub red_below_pp: f64,
     /// Whether figures have moved since, which the publisher puts right before long.
     pub behind: bool,
     /// The first day that the tables have any figure of, which need not be the first complete one.
@@ -46,8 +48,17 @@ pub struct Report {
     pub base_incomplete: bool,
     /// Whether a benchmark is one that nobody has published.
     pub synthetic: bool,
+    /// Prefectures that have figures of the year to date and are not in the reference data, and so in no sum.
+    pub unlisted_codes: Vec<String>,
     /// Each province that has any business.
     pub provinces: Vec<Province>,
+}
+
+impl Report {
+    /// A gap as it is shown.
+    pub fn gap(&self, gap_pp: f64, light: Option<Light>) -> String {
+        figures::gap(gap_pp, light, self.red_below_pp)
+    }
 }
 
 /// A province and its prefectures.
@@ -197,8 +208,7 @@ pub(super) fn provinces(rows: &[Row], codebook: &Codebook, periods: &[Period]) -
 
 /// The province of a prefecture; of one that the codebook no longer has, what the first digits say.
 fn province_code(codebook: &Codebook, code: PrefectureCode) -> PrefectureCode {
-    let known = codebook.prefecture(code).map(|prefecture| prefecture.province_code);
-    known.or(PrefectureCode::new(code.get() / 10_000 * 10_000)).unwrap_or(code)
+    codebook.prefecture(code).map_or(code.province(), |prefecture| prefecture.province_code)
 }
 
 fn province(

@@ -29,6 +29,10 @@ pub fn render(document: &Document, colour: bool) -> String {
                 Block::List(items) => items.iter().for_each(|item| page.item(item)),
                 Block::Table(table) => page.table(table),
             }
+            if let Some(note) = part.note {
+                page.line("");
+                page.item(&note.into());
+            }
         }
     }
     page.line("");

@@ -6,6 +6,7 @@ use postroad_aggregate::indicators::{Comparison, Light, Why};
 use postroad_schemas::closed_names;
 use postroad_schemas::codebook::{Line, Product};
 use postroad_schemas::reference::{Level, Measure};
+use postroad_schemas::units::BusinessDay;
 
 closed_names! {
     /// The language of a report.
@@ -41,13 +42,15 @@ phrases! {
     Headline: "Headline", "要点";
     Behind: "{0} of {1} prefectures behind their local economy; {2} of {1} with a lagging indicator",
         "{1} 个地市中，{0} 个与当地经济社会发展水平不相当，{2} 个有落后指标";
+    BehindSomeUnknown: "{0} of {1} prefectures behind their local economy ({3} unknown); {2} of {1} with a lagging indicator",
+        "{1} 个地市中，{0} 个与当地经济社会发展水平不相当（{3} 个未知），{2} 个有落后指标";
     Lagging: "{0}: {1} of {2} prefectures lag", "{0}：{2} 个地市中 {1} 个落后";
     BehindUnknown: "Whether prefectures are behind their local economy is unknown; {1} of {0} with a lagging indicator",
         "{0} 个地市是否与当地经济社会发展水平相当未知，{1} 个有落后指标";
     LaggingUnknown: "{0}, {1} unknown", "{0}，{1} 个未知";
     UnknownFor: "unknown ({0})", "未知（{0}）";
     Revenue: "Total revenue, year to date: {0}; year on year {1}", "本年累计总收入 {0}，同比{1}";
-    Industry: "Against the industry, {0}, {4}: {1} against {2}: {3}", "{0}（{4}）同比 {1}，行业 {2}：{3}";
+    Industry: "Against the industry, {0}, {4}: {1} against {2}: {3}", "{0}（{4}）同比{1}，行业{2}：{3}";
     YearToDate: "year to date", "本年累计";
     IndustryUnknown: "Against the industry, {0}: {1}", "{0}与行业相比：{1}";
     Spread: "Growth of total revenue between prefectures: {0} pp apart, from {1} ({2}) to {3} ({4})",
@@ -69,6 +72,8 @@ phrases! {
     UnknownLights: "Unknown", "未知指标";
     Service: "Universal service: parcels", "普遍服务：寄递时限";
     NoService: "The data have no delivery attempts in these periods.", "数据中这些时期没有投递记录。";
+    AboveAll: "Rates above 100 %: a parcel is due on the day of its first attempt and delivered on the day of its delivery, so a day may deliver what was due before.",
+        "比率可超过 100%：应投计在首次投递之日，妥投计在实际妥投之日，当日妥投可含此前应投的邮件。";
     Notes: "Notes", "说明";
     Rank: "Rank", "排名";
     Move: "Move", "升降";
@@ -79,10 +84,10 @@ phrases! {
     Light: "Light", "灯";
     Against: "Against", "对标";
     Indicator: "Indicator", "指标";
-    Own: "Own", "本地";
-    Benchmark: "Benchmark", "标准";
+    Own: "Own", "实际";
+    Benchmark: "Benchmark", "对标值";
     Gap: "Gap, pp", "差距（百分点）";
-    Source: "Level and source", "标准层级与来源";
+    Source: "Level and source", "对标值层级与来源";
     Why: "Why", "原因";
     Whose: "Prefectures", "地市";
     WorstGap: "{0} gap", "{0}差距";
@@ -104,13 +109,15 @@ phrases! {
     Moved: "Figures have moved since the indicators were published; they are evaluated again before long.",
         "指标发布后数据又有变化，稍后会重新计算。";
     Synthetic: "Benchmarks whose source is synthetic are nobody's published figures: they are made up for want of any.",
-        "来源为 synthetic 的标准并非公开发布的数据，因无公开数据而虚拟。";
-    FirstDay: "The tables begin with {0}: growth is unknown where its base begins before the data are complete.",
-        "数据表始于 {0}：基期早于数据完整之日的同比未知。";
-    MissingBenchmarks: "Benchmarks that are missing or stale: {0}.", "缺失或过期的标准：{0}。";
+        "来源为 synthetic 的对标值并非公开发布的数据，因无公开数据而模拟。";
+    FirstDay: "The tables begin with {0}: growth is unknown, and shown as –, where its base begins before the data are complete.",
+        "数据表始于 {0}：基期早于数据完整之日的同比未知，以“–”表示。";
+    Unlisted: "Prefectures with figures in the tables that are not in the reference data, and so in no sum: {0}.",
+        "数据表中有数据但不在参考数据中的地市，未计入任何合计：{0}。";
+    MissingBenchmarks: "Benchmarks that are missing or stale: {0}.", "缺失或过期的对标数据：{0}。";
     Missing: "{0}, {1} ({2})", "{0}{1}（{2}）";
     Rounding: "Figures are rounded for display only; lights are decided before. Growth is year on year over the same elapsed period; pp are percentage points; Move is places gained since the end of the month before.",
-        "数字仅在显示时取舍，亮灯按未取舍的数值判定。同比为上年同期；升降为较上月末的名次变化。";
+        "仅显示时四舍五入，亮灯按未舍入的数值判定。同比为上年同期；升降为较上月末的名次变化。";
     GapRule: "Lagging is a gap below 0. Gaps are in percentage points; the league table shows of each commensurate the worst one, and which indicator has it.",
         "差距（百分点）小于 0 即为落后指标；排名表列出各项“相当”中差距最大的一项及其指标。";
 }
@@ -122,15 +129,20 @@ impl Language {
         self.pick(en, zh)
     }
 
-    /// A phrase with its places filled, each at once: what is put there is not looked at again.
+    /// A phrase with its places filled, each at once: what is put there is not looked at again. Between a
+    /// Chinese character and a number is a space.
     pub fn fill(self, phrase: Phrase, parts: &[&str]) -> String {
         let mut text = String::new();
         let mut rest = self.say(phrase);
         while let Some((before, after)) = rest.split_once('{') {
             let (place, after) = after.split_once('}').unwrap_or((after, ""));
             let part = place.parse().ok().and_then(|place: usize| parts.get(place));
+            let part = part.copied().unwrap_or_default();
             text.push_str(before);
-            text.push_str(part.copied().unwrap_or_default());
+            if text.ends_with(is_han) && part.starts_with(is_of_number) {
+                text.push(' ');
+            }
+            text.push_str(part);
             rest = after;
         }
         text.push_str(rest);
@@ -144,6 +156,21 @@ impl Language {
         }
     }
 
+    /// Between the names of a list.
+    pub fn comma(self) -> &'static str {
+        self.pick(", ", "、")
+    }
+
+    /// Between two of several things that have commas of their own.
+    pub fn pause(self) -> &'static str {
+        self.pick("; ", "；")
+    }
+
+    /// Between the clauses of a sentence.
+    pub fn clause(self) -> &'static str {
+        self.pick(", ", "，")
+    }
+
     /// A text as it begins a line: English has a capital there.
     pub fn opening(self, text: &str) -> String {
         let mut characters = text.chars();
@@ -151,16 +178,19 @@ impl Language {
         first.into_iter().flatten().chain(characters).collect()
     }
 
-    /// A period, as a column is called.
-    pub fn period(self, period: Period) -> &'static str {
+    /// A period, as a column is called. In Chinese a half-year that goes on is said to.
+    pub fn period(self, period: Period, as_of: BusinessDay) -> &'static str {
+        let next = as_of.plus_days(1);
+        let has_next = |half: Period| half.range(next).is_some_and(|range| range.last == next);
+        let goes_on = |half| next.year_start() == as_of.year_start() && has_next(half);
         match period {
             Period::Day => self.pick("Day", "当日"),
-            Period::Days7 => self.pick("7 days", "近7日"),
-            Period::Days30 => self.pick("30 days", "近30日"),
+            Period::Days7 => self.pick("7 days", "近 7 日"),
+            Period::Days30 => self.pick("30 days", "近 30 日"),
             Period::Mtd => self.pick("MTD", "本月累计"),
             Period::Qtd => self.pick("QTD", "本季累计"),
-            Period::H1 => self.pick("H1", "上半年"),
-            Period::H2 => self.pick("H2", "下半年"),
+            Period::H1 => self.pick("H1", if goes_on(period) { "上半年累计" } else { "上半年" }),
+            Period::H2 => self.pick("H2", if goes_on(period) { "下半年累计" } else { "下半年" }),
             Period::Ytd => self.pick("YTD", "本年累计"),
         }
     }
@@ -285,9 +315,9 @@ impl Language {
             Why::FigureMissing => self.pick("no figure", "无数据"),
             Why::BaseNotPositive => self.pick("the base is 0 or below", "基数为零或负"),
             Why::BaseIncomplete => self.pick("a part of the base is missing", "基期数据不全"),
-            Why::BenchmarkMissing => self.pick("no benchmark", "无标准"),
-            Why::BenchmarkStale => self.pick("the benchmark is stale", "标准过期"),
-            Why::Overflow => self.pick("beyond 38 digits", "超出38位"),
+            Why::BenchmarkMissing => self.pick("no benchmark", "无对标数据"),
+            Why::BenchmarkStale => self.pick("the benchmark is stale", "对标数据过期"),
+            Why::Overflow => self.pick("beyond 38 digits", "超出 38 位"),
         }
     }
 
@@ -299,6 +329,16 @@ impl Language {
             Level::Nation => self.pick("nation", "全国"),
         }
     }
+}
+
+/// Whether a character is a Chinese one, and no mark.
+fn is_han(character: char) -> bool {
+    !character.is_ascii() && character.is_alphabetic()
+}
+
+/// Whether a number may begin with a character.
+fn is_of_number(character: char) -> bool {
+    character.is_ascii_digit() || matches!(character, '+' | '-')
 }
 
 /// A sign for each light: whoever sees no colours, or prints without, needs none.

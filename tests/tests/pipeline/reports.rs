@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use postroad_schemas::codebook::Codebook;
 use postroad_tests::process::postroad_binary;
 use serde_json::Value;
 
@@ -108,6 +109,8 @@ fn a_half_year_meeting_is_told_what_was_planted() {
         assert!(words.iter().all(|word| said.contains(word)), "{said}");
     }
 
+    other_reference_data(&store);
+
     // What is not what the manifest says is not reported.
     let file = store.join("tables/indicators/business_month=2021-06-01/data.parquet");
     let mut bytes = fs::read(&file).unwrap();
@@ -119,6 +122,55 @@ fn a_half_year_meeting_is_told_what_was_planted() {
         said.contains("business_month=2021-06-01") && said.contains("postroad verify"),
         "{said}"
     );
+}
+
+/// Whoever asks with reference data that lack prefectures is told which, and with those of another province
+/// that they are.
+#[track_caller]
+fn other_reference_data(store: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().to_str().unwrap();
+    let (header, rows) = Codebook::LIAONING_CSV.split_once('\n').unwrap();
+    let write = |rows: &str| {
+        fs::write(dir.path().join("prefectures.csv"), format!("{header}\n{rows}")).unwrap();
+    };
+    let without: Vec<&str> = rows.lines().filter(|row| !row.starts_with("211400")).collect();
+    write(&without.join("\n"));
+    let found = json(store, &["--reference", text]);
+    assert_eq!(found["unlisted_codes"], serde_json::json!(["211400"]));
+    assert_eq!(found["provinces"][0]["headline"]["prefectures"], 13);
+    let (_, told, _) = report(store, &["--reference", text]);
+    assert!(told.contains("in no sum: 211400."), "{told}");
+    write(&rows.lines().next().unwrap().replace("2101", "2201").replace("210000", "220000"));
+    let (code, out, said) = report(store, &["--reference", text]);
+    assert_eq!((code, &*out), (Some(65), ""), "{said}");
+    let words = format!("no prefecture of these tables is in {text}/prefectures.csv");
+    assert!(said.contains(&words), "{said}");
+}
+
+/// A shard of which no record is valid never passes a day: it is named, and what is advised works as it is
+/// printed.
+#[test]
+fn who_waits_for_a_shard_without_a_valid_record_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("a store");
+    fs::write(dir.path().join("broken.json"), "{}\n{}\n").unwrap();
+    let events = dir.path().join("broken.json");
+    let bare = ["backfill", "--input", "ndjson", "--topic", "parcel.events", "--store"];
+    let folded =
+        postroad(&[&bare[..], &[store.to_str().unwrap(), events.to_str().unwrap()]].concat());
+    assert!(folded.status.success(), "{}", String::from_utf8_lossy(&folded.stderr));
+    let (code, _, said) = report(&store, &[]);
+    assert_eq!(code, Some(65), "{said}");
+    assert!(said.contains("no day is complete") && said.contains("broken.json"), "{said}");
+    let advised: Vec<&str> = said.split('`').skip(1).step_by(2).collect();
+    assert_eq!(advised.len(), 2, "{said}");
+    for command in advised {
+        let command = command.replacen("postroad", postroad_binary().to_str().unwrap(), 1);
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        assert!(output.status.success(), "{command}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("broken.json"), "{command}");
+    }
 }
 
 #[test]

@@ -93,7 +93,9 @@ impl Board {
         self.offsets = boundaries.map(i64::unsigned_abs).sum();
         self.as_of = as_of(snapshot).map(Timestamp::business_day);
         let evaluation = snapshot.evaluation.as_deref();
-        self.lights = evaluation.and_then(|evaluation| Lights::new(evaluation, codebook));
+        let settings = manifest.indicators.map(|entry| entry.settings).unwrap_or_default();
+        self.lights =
+            evaluation.and_then(|evaluation| Lights::new(evaluation, codebook, settings.red_below));
         let Some(today) = self.as_of else { return };
 
         let mut prefectures = BTreeMap::new();

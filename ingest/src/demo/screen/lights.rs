@@ -8,7 +8,7 @@ use postroad_aggregate::indicators::headline::{COMMENSURATES, Headline};
 use postroad_aggregate::indicators::period::Period;
 use postroad_aggregate::indicators::{Comparison, Indicator, Light};
 use postroad_schemas::codebook::{Codebook, Prefecture};
-use postroad_schemas::reference::Measure;
+use postroad_schemas::reference::{Measure, Percent};
 use postroad_schemas::units::BusinessDay;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
@@ -18,7 +18,7 @@ use ratatui::widgets::{Cell, Row, Table};
 
 use super::{QUIET, block, right};
 use crate::publish::indicators::Evaluation;
-use crate::report::figures::gap;
+use crate::report::figures::{double, gap};
 
 /// The lights of every prefecture as of the last complete day.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(super) struct Lights {
     laggards: usize,
     /// By rank.
     prefectures: Vec<Standing>,
+    /// Below which gap a light is red, in percentage points.
+    red_below_pp: f64,
 }
 
 /// How one prefecture stands.
@@ -44,7 +46,11 @@ struct Standing {
 
 impl Lights {
     /// `None` before any light is known: growth needs a year before, and a benchmark.
-    pub(super) fn new(evaluation: &Evaluation, codebook: &Codebook) -> Option<Self> {
+    pub(super) fn new(
+        evaluation: &Evaluation,
+        codebook: &Codebook,
+        red_below: Percent,
+    ) -> Option<Self> {
         let rows = &evaluation.rows;
         rows.iter().find(|row| is_known(row))?;
         let headline = Headline::of(rows);
@@ -57,6 +63,7 @@ impl Lights {
             lagging: COMMENSURATES.map(lagging),
             laggards: headline.laggards.len(),
             prefectures,
+            red_below_pp: double(red_below),
         })
     }
 
@@ -66,7 +73,7 @@ impl Lights {
             "" | "prefecture" => Cell::from(title),
             title => right(title.to_owned()),
         }));
-        let rows = self.prefectures.iter().map(Standing::row);
+        let rows = self.prefectures.iter().map(|standing| standing.row(self.red_below_pp));
         let all = self.prefectures.len();
         let counts = self.lagging.map(|lagging| right(format!("{lagging} of {all}")));
         let foot = [Cell::from(""), Cell::from("lagging"), Cell::from("")];
@@ -112,13 +119,15 @@ impl Standing {
         }
     }
 
-    fn row(&self) -> Row<'static> {
+    fn row(&self, red_below_pp: f64) -> Row<'static> {
         let rank = self.rank.map_or_else(String::new, |rank| rank.to_string());
         let growth = self.growth.map_or_else(|| "–".to_owned(), |growth| format!("{growth:+.1} %"));
         let lights = self.worst.map(|worst| {
             let (text, color) = match worst {
                 None => ("–".to_owned(), QUIET),
-                Some((light, gap_pp)) => (format!("● {}", gap(gap_pp, Some(light))), color(light)),
+                Some((light, gap_pp)) => {
+                    (format!("● {}", gap(gap_pp, Some(light), red_below_pp)), color(light))
+                }
             };
             Cell::from(Line::from(text).right_aligned()).style(Style::new().fg(color))
         });
