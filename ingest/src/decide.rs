@@ -125,7 +125,7 @@ fn resolve(checkpoint: &Checkpoint, wish: Wish, today: BusinessDay) -> Result<De
             return Err("it was restarted already, and its owner begins the next life".to_owned());
         }
         Phase::Running => {
-            let why = "it is not stalled; `postroad inspect shards` shows how every shard stands";
+            let why = "it is not stalled; `postroad inspect --store … shards` shows how every shard stands";
             return Err(why.to_owned());
         }
     };
