@@ -111,6 +111,7 @@ def pipeline(now, begun):
     ):
         page.add(f"postroad_{name}", value)
     page.add("postroad_build_info", 1, version="0.0.0", revision="fake")
+    page.add("postroad_reference_info", 1, version="fake")
     return page.text()
 
 
