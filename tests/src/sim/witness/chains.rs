@@ -177,6 +177,8 @@ impl Chains {
             .map_err(|why| format!("S2: p{writer} acknowledged {tp} up to {next}: {why}"))
     }
 
+    /// The highest one: a claim that was given up for that of a later generation may land after it, below,
+    /// and nobody believes in it.
     fn hold_newest_of(
         &mut self,
         writer: u32,
@@ -184,11 +186,11 @@ impl Chains {
         of: impl Fn(&Object) -> bool,
     ) -> Result<(), String> {
         for (_, chain) in self.by_shard.iter_mut().rev().filter(|(id, _)| is_of(id, tp)) {
-            let newest = chain.order.iter().rev().find(|nonce| {
+            let own = chain.order.iter().filter(|nonce| {
                 let object = &chain.all[*nonce];
                 object.writer == Some(writer) && of(object)
             });
-            if let Some(newest) = newest {
+            if let Some(newest) = own.max_by_key(|nonce| chain.all[*nonce].seq) {
                 return chain.hold(*newest);
             }
         }
