@@ -49,7 +49,7 @@ impl Page {
     /// waits for them.
     ///
     /// # Errors
-    /// Those of [`text`].
+    /// Where a gauge cannot be made or encoded, which is a defect.
     pub async fn text(&self, snapshot: Option<Snapshot>) -> prometheus::Result<Bytes> {
         let Some(snapshot) = snapshot else { return Ok(Bytes::new()) };
         let mut made = self.0.lock().await;
