@@ -152,16 +152,14 @@ fn planned<'a>(
 }
 
 /// Which part of the year's plan a curve expects by a day, in per cent: straight from one given day to the
-/// next, from nothing at the year's beginning to all of it at its end.
+/// next, from nothing at the year's beginning to all of it at its end, which the reader of curves sees to.
 fn along(shares: &BTreeMap<BusinessDay, Percent>, as_of: BusinessDay) -> Result<Exact, Why> {
     let begin = (as_of.year_start().plus_days(-1), Percent::from_millionths(0));
-    let end = (year_end(as_of), Percent::from_millionths(100 * Percent::SCALE));
     let given = |(day, share): (&BusinessDay, &Percent)| (*day, *share);
     let (from, reached) = shares.range(..=as_of).next_back().map_or(begin, given);
-    let (to, next) = shares.range(as_of.plus_days(1)..).next().map_or(end, given);
-    if to <= from {
+    let Some((to, next)) = shares.range(as_of.plus_days(1)..).next().map(given) else {
         return Ok(exact(reached));
-    }
+    };
     let elapsed = Exact::new((as_of.days() - from.days()).into(), (to.days() - from.days()).into());
     sum(exact(reached), (exact(next) - exact(reached)) * elapsed)
 }
