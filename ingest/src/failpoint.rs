@@ -75,9 +75,11 @@ pub use order::arm;
 
 #[cfg(any(debug_assertions, feature = "failpoints"))]
 mod order {
-    use std::process::{Command, abort, id};
+    use std::process::abort;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
+
+    use nix::sys::signal::{Signal, raise};
 
     use super::Point;
 
@@ -129,9 +131,9 @@ mod order {
         if !order.freezes {
             abort();
         }
-        let stop =
-            Command::new("sh").args(["-c", r#"kill -s STOP "$0""#, &id().to_string()]).status();
-        assert!(stop.is_ok_and(|status| status.success()), "the process cannot freeze itself");
+        // To this very thread: of a signal to the process another thread may hear first, while this one
+        // goes on past the point.
+        raise(Signal::SIGSTOP).expect("the process can freeze itself");
     }
 
     #[cfg(test)]
