@@ -153,7 +153,7 @@ mutation 'the life of the topic: not confirmed before a put' ingest/src/run/writ
     'Confirmation::Another => {}' \
     sim ingest:what_may_be_of_another_topic_is_not_put
 
-mutation 'the bounds of the log: what retention took is not missed' $claim \
+mutation 'the bounds of the log: what retention took is not missed' ingest/src/shards/claim/checks.rs \
     'if next < low {' \
     'if next < low && state.ledger.next > high {' \
     sim ingest:a_shard_goes_on_only_within_its_log

@@ -3,6 +3,7 @@
 //! The loop receives, steps the [`Lifecycle`] and performs its effects. It waits for nothing but
 //! messages: claims and puts are tasks, which answer it.
 
+mod answers;
 mod effects;
 mod parts;
 pub mod prepare;
@@ -13,7 +14,7 @@ pub mod stand_in;
 mod stop;
 mod writer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,27 +22,25 @@ use object_store::path::Path;
 use postroad_schemas::units::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 pub use self::parts::{Parts, worker_context};
 
 use self::parts::start_parts;
-use self::publisher::{PublisherTask, Role};
+use self::publisher::PublisherTask;
 use self::question::Questions;
 use self::stop::{CLOSE_DEADLINE, STOP_GRACE, ending, too_slow};
 use self::writer::Writers;
 use crate::business;
-use crate::checkpoint::ShardId;
-use crate::clock::{Clock, now};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::decisions;
 use crate::error::{Exit, Failure};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::shards::claim::ClaimContext;
-use crate::shards::lifecycle::{Event, Lifecycle, ShardPhase, Unconfirmed};
-use crate::shards::stall::Stall;
-use crate::shards::worker::{FromWorker, ToWorker, Workers, log_loaded};
+use crate::shards::lifecycle::{Event, Lifecycle};
+use crate::shards::worker::{FromWorker, ToWorker, Workers};
 use crate::source::Consumer;
 use crate::source::identity::TopicIdentities;
 use crate::source::kafka::{BrokerState, ByteBudget, Generation, SourceEvent, TopicPartition};
@@ -320,72 +319,6 @@ impl Instance {
         }
     }
 
-    fn on_answer(&mut self, (tp, generation, event): Answer) {
-        let (tp, metrics) = (&tp, &self.shown.metrics);
-        let awaited = self.lifecycle.awaits_put(tp, generation);
-        match &event {
-            Event::Claimed(claimed) => log_loaded(&claimed.shard),
-            Event::ClaimStalled(stall) => self.log_stall(tp, stall),
-            Event::ClaimFailed(failure) => self.log_claim_failure(tp, failure),
-            Event::Committed(_) => {
-                metrics.count_checkpoint("committed");
-                metrics.checkpoint_last_success.set(now().as_seconds_f64());
-            }
-            Event::Fenced(by) => {
-                metrics.count_checkpoint("fenced");
-                // Else the shard was given up before: what was refused came too late to matter.
-                if awaited {
-                    metrics.fenced.inc();
-                    warn!(shard = %tp, reason = %by, "fenced: another instance owns the shard");
-                }
-            }
-            Event::Unconfirmed { .. } => metrics.count_checkpoint("unconfirmed"),
-            Event::Recreated => {
-                metrics.count_checkpoint("recreated");
-                error!(shard = %tp, "the topic was made anew under the running consumer; what was read since the last checkpoint is dropped");
-            }
-            Event::Unresolved { error, .. } | Event::SegmentsFailed { error, .. } => {
-                metrics.count_checkpoint("unresolved");
-                metrics.count_store_error("checkpoint");
-                if !self.lifecycle.is_store_failing() {
-                    error!(shard = %tp, %error, "a checkpoint cannot be written; reading stops until it can");
-                }
-            }
-            _ => {}
-        }
-        let unconfirmed = awaited && matches!(event, Event::Unconfirmed { .. });
-        self.step(tp, generation, event);
-        if unconfirmed {
-            self.log_unconfirmed(tp);
-        }
-    }
-
-    /// Says once that a shard is read and not checkpointed.
-    fn log_unconfirmed(&self, tp: &TopicPartition) {
-        let found = self.lifecycle.unconfirmed().find(|(of, _)| *of == tp);
-        if let Some((_, Unconfirmed { in_a_row: Unconfirmed::LASTING, error })) = found {
-            warn!(shard = %tp, %error, "no checkpoint is written: the brokers do not say that the topic is still the one that was read; trying again");
-        }
-    }
-
-    fn log_stall(&self, tp: &TopicPartition, stall: &Stall) {
-        let known = self.phase(tp) == Some(ShardPhase::Stalled(stall.clone()));
-        if !known {
-            effects::say_stalled(tp, stall);
-        }
-    }
-
-    fn log_claim_failure(&self, tp: &TopicPartition, failure: &str) {
-        let said = |phase| matches!(phase, ShardPhase::Loading { failure: Some(_) });
-        if !self.phase(tp).is_none_or(said) {
-            warn!(shard = %tp, error = %failure, "cannot be claimed yet; trying again");
-        }
-    }
-
-    fn phase(&self, tp: &TopicPartition) -> Option<ShardPhase> {
-        self.lifecycle.phases().find(|(known, _)| *known == tp).map(|(_, phase)| phase)
-    }
-
     fn freeze_all(&mut self) {
         for (tp, generation, place) in self.lifecycle.freeze_all() {
             let freeze = ToWorker::Freeze { tp: tp.clone(), generation, place };
@@ -401,31 +334,6 @@ impl Instance {
         for effect in self.lifecycle.step(tp, generation, event) {
             self.perform(tp, generation_after, effect);
         }
-    }
-
-    /// Tells the rest of the instance how the shards are.
-    fn show(&self) {
-        let phases: BTreeMap<_, _> =
-            self.lifecycle.phases().map(|(tp, phase)| (tp.clone(), phase)).collect();
-        // Its owner publishes whatever its state: one stalled shard must not hide the others.
-        let publishes = phases.contains_key(&TopicPartition::new(Arc::clone(&self.first_topic), 0));
-        let first_life = |tp: &TopicPartition| ShardId::kafka(Arc::clone(&tp.topic), tp.partition);
-        let shards = phases.keys().map(first_life).collect();
-        self.publisher.set_role(Role { publishes, shards });
-        let store_failing = phases.values().find_map(|phase| match phase {
-            ShardPhase::Running { unresolved } => unresolved.clone(),
-            _ => None,
-        });
-        let lasting = self.lifecycle.unconfirmed().filter(|(_, found)| found.is_lasting());
-        let unconfirmed = lasting.map(|(tp, found)| (tp.clone(), found.clone())).collect();
-        let log_ends = self.consumer.log_ends();
-        self.shown.status.update(|view| {
-            view.joined = self.joined;
-            view.phases = phases;
-            view.store_failing = store_failing;
-            view.unconfirmed = unconfirmed;
-            view.log_ends = log_ends.into_iter().collect();
-        });
     }
 
     /// Publishes once more, leaves the group and ends the threads.

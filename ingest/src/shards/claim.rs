@@ -2,12 +2,13 @@
 //! log still holds what follows, and writing the claim that fences whoever owned it before.
 
 mod adopt;
+mod checks;
+mod stalls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use object_store::path::Path;
 use postroad_aggregate::event::IdKey;
 use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_aggregate::shard::{Shard, ShardState};
@@ -17,13 +18,12 @@ use tracing::warn;
 
 pub use self::adopt::Complaints;
 use self::adopt::{adopt, has_replay};
+use self::checks::check_continues;
 use super::stall::Stall;
 use crate::checkpoint::chain::{ChainError, Newest, Tip};
 use crate::checkpoint::envelope::Seq;
 use crate::checkpoint::segments::Unsealed;
-use crate::checkpoint::{
-    Checkpoint, LoadError, Phase, ShardId, StallReason, Standing, format, segments,
-};
+use crate::checkpoint::{Checkpoint, LoadError, Phase, ShardId, Standing, format, segments};
 use crate::config::Start;
 use crate::decisions::{self, Decision, RestartFrom};
 use crate::error::{Kind, chain};
@@ -236,22 +236,6 @@ impl ClaimContext {
         Ok(())
     }
 
-    /// Whether the store holds all that a checkpoint refers to: nobody goes on without its old days, or
-    /// without the rules that what is read again is judged by.
-    async fn check_whole(&self, checkpoint: &Checkpoint) -> Result<Result<(), Stall>, StoreError> {
-        let Checkpoint { id, state, .. } = checkpoint;
-        let missing = segments::missing(&self.store, id, &state.sealed).await?;
-        if !missing.is_empty() {
-            return Ok(Err(missing_segments(&missing)));
-        }
-        match self.store.rules_of(state).await {
-            Err(error) if error.kind() == Kind::Data || error.is_not_found() => {
-                Ok(Err(unknown_rules(&error)))
-            }
-            read => Ok(Ok(read.map(drop)?)),
-        }
-    }
-
     /// The newest checkpoint of a life. Where the one that was published is gone, taken away by hand or
     /// with a disk, what it held is read again, and the claim goes above its place: so the vector of
     /// the publishes goes on once the log has made it good.
@@ -277,59 +261,6 @@ impl ClaimContext {
             _ => None,
         };
         Ok(decisions.iter().filter(adopted).rev().find_map(restart))
-    }
-
-    /// Writes into a life's newest checkpoint that its log is another one, for the publisher and whoever
-    /// comes next, unless it says so. If that fails the shard is stalled all the same. Returns whether the
-    /// life has ended meanwhile, closed by a claim of somebody who does not read it.
-    pub async fn record_divergence(&self, id: &ShardId, stall: &Stall) -> bool {
-        match self.newest(id).await {
-            Ok(Some((_, closed))) if closed.phase == Phase::Closed => return true,
-            Ok(Some((newest, mut checkpoint))) => {
-                checkpoint.phase = stall.phase();
-                self.write_stall(checkpoint, Some(&newest)).await;
-            }
-            Ok(None) => {}
-            Err(error) => complain(id, &error),
-        }
-        false
-    }
-
-    /// Looks after the shard of a partition that its topic does not have any more, which the group
-    /// therefore gives to nobody: has it say so, or closes it if an operator decided that. Returns the
-    /// stall while it is one.
-    pub async fn settle_gone(&self, tp: &TopicPartition, partitions: i32) -> Option<Stall> {
-        let stall = Stall::PartitionGone { partitions };
-        let settled = async {
-            let Life { found: Some((newest, mut checkpoint)), .. } = self.life(tp).await? else {
-                return Ok(None);
-            };
-            self.adopt(&mut checkpoint).await?;
-            let is_closed = checkpoint.phase == Phase::Closed;
-            if !is_closed {
-                checkpoint.phase = stall.phase();
-            }
-            self.write_stall(checkpoint, Some(&newest)).await;
-            Ok::<_, ClaimError>((!is_closed).then_some(stall.clone()))
-        };
-        settled.await.unwrap_or_else(|error| {
-            complain(tp, &error);
-            Some(stall.clone())
-        })
-    }
-
-    /// Claims a chain for a checkpoint that says that the shard is stalled, unless the newest object
-    /// says the same. Whoever is faster finds the stall by itself. A shard that stalls before its first
-    /// checkpoint gets one: a decision is about a checkpoint.
-    async fn write_stall(&self, stalled: Checkpoint, newest: Option<&Newest>) {
-        let payload = Bytes::from(format::encode(&stalled));
-        if newest.is_some_and(|newest| newest.payload == payload) {
-            return;
-        }
-        Point::BeforeStall.pass();
-        if let Err(error) = self.store.chain(&stalled.id).claim(newest, payload).await {
-            complain(&stalled.id, &error);
-        }
     }
 
     /// Resumes a checkpoint's state under the rules of this instance, and brings the checkpoint up
@@ -391,59 +322,6 @@ impl Claimed {
         let (resume_from, window_lost) = (wanted.max(low), wanted.distance_to(low));
         Self { tip, shard: Box::new(ClaimedShard { standing, fold, resume_from, window_lost }) }
     }
-}
-
-fn complain(shard: impl std::fmt::Display, error: &dyn std::error::Error) {
-    warn!(%shard, error = %chain(error), "the ledger does not show the stall");
-}
-
-/// Old days of a shard are gone from the store.
-fn missing_segments(keys: &[Path]) -> Stall {
-    let first = keys.first().map(ToString::to_string).unwrap_or_default();
-    Stall::Unreadable(format!(
-        "{} of the segments that its checkpoint lists are gone, {first} among them; restore the \
-         folder segments from a copy of the store",
-        keys.len()
-    ))
-}
-
-/// Rules that records were judged by are gone from the store, or are not those any more.
-fn unknown_rules(error: &StoreError) -> Stall {
-    let why = chain(error);
-    Stall::Unreadable(format!(
-        "rules that it was read under are not known: {why}; restore the object from a copy of the store"
-    ))
-}
-
-/// Whether the log still is the one that was read, and holds what follows: `low ≤ next ≤ high`. A shard
-/// that is stalled because it is not is read again only where that would be found again.
-fn check_continues(
-    Checkpoint { state, topic_id: was, phase, .. }: &Checkpoint,
-    configured: Contract,
-    is: Option<TopicId>,
-    LogRange { low, high }: LogRange,
-) -> Result<(), Stall> {
-    let next = state.ledger.next;
-    if state.contract != configured {
-        return Err(Stall::OtherContract { stored: state.contract, configured });
-    }
-    if let (Some(was), Some(is)) = (*was, is)
-        && was != is
-    {
-        return Err(Stall::Recreated { was, is });
-    }
-    if next < low {
-        return Err(Stall::RetentionOverrun { from: next, low });
-    }
-    if next > high {
-        return Err(Stall::Truncated { next, high });
-    }
-    let diverged = matches!(phase, Phase::Stalled { reason: StallReason::Diverged, .. });
-    let last = state.last_delivered.map(|last| NextOffset::from(last.offset));
-    if diverged && last.is_none_or(|last| last < low) {
-        return Err(Stall::DivergedBefore { low });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

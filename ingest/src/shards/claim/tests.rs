@@ -1,12 +1,14 @@
 //! Claims: over which logs a shard goes on, and what it must not go on from.
 
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use postroad_aggregate::ledger::Delivered;
 use postroad_aggregate::seal::Leaving;
 use postroad_aggregate::shard::Diverged;
 use postroad_schemas::units::Offset;
 
 use super::*;
+use crate::checkpoint::StallReason;
 use crate::checkpoint::envelope::Epoch;
 use crate::decisions::Recorded;
 
