@@ -99,6 +99,11 @@ impl FaultyStore {
         self.plan().calls.iter().filter(|called| **called == op).count()
     }
 
+    /// How many calls were made.
+    pub fn calls_of_all(&self) -> usize {
+        self.plan().calls.len()
+    }
+
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }

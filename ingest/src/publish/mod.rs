@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use postroad_aggregate::days::{Horizon, ShardClock};
@@ -49,6 +49,9 @@ use crate::store::{Store, StoreError, failed};
 
 /// How often a file is looked at anew that others replaced meanwhile.
 const REPLACE_TRIES: u32 = 4;
+/// How many shards or manifests are asked for at once: a distant store answers each only after some
+/// tens of milliseconds, and readers wait for all.
+const ASKED_AT_ONCE: usize = 16;
 
 /// What decides the look of a publish besides the shards.
 #[derive(Debug, Clone)]
@@ -240,8 +243,11 @@ impl Publisher {
         let mut numbers: Vec<u64> =
             listed.iter().filter_map(|object| manifest::number(&object.location)).collect();
         numbers.sort_unstable();
-        for number in numbers.iter().skip(numbers.len().saturating_sub(MANIFESTS_KEPT)) {
-            let manifest = manifest::read(&self.store, *number).await?;
+        numbers.drain(..numbers.len().saturating_sub(MANIFESTS_KEPT));
+        let store = self.store.clone();
+        let asked: Vec<_> = numbers.iter().map(|number| manifest::read(&store, *number)).collect();
+        let mut manifests = stream::iter(asked).buffered(ASKED_AT_ONCE);
+        while let Some(manifest) = manifests.try_next().await? {
             self.remember(Arc::new(manifest));
             self.is_unseen = true;
         }

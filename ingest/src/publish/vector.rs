@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{PublishError, Publisher};
-use crate::checkpoint::chain::ChainError;
-use crate::checkpoint::{Phase, ShardId, Source};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{ASKED_AT_ONCE, PublishError, Publisher};
+use crate::checkpoint::chain::Newest;
+use crate::checkpoint::envelope::Seq;
+use crate::checkpoint::{Checkpoint, Phase, ShardId, Source};
+use crate::store::Store;
 
 impl Publisher {
     /// Reads the newest checkpoints of the shards of the last publish and of those that are expected,
@@ -41,23 +45,17 @@ impl Publisher {
 
     /// Brings every shard up to its newest checkpoint.
     async fn load_shards(&mut self, ids: &BTreeSet<ShardId>) -> Result<(), PublishError> {
-        for id in ids {
-            let chain = self.store.chain(id);
-            let fail = |source| PublishError::Load { shard: id.clone(), source: Box::new(source) };
-            if let Some((seq, _)) = self.shards.get(id) {
-                let newer = chain.newest_after(*seq).await;
-                if newer.map_err(|error: ChainError| fail(error.into()))?.is_none() {
-                    continue;
-                }
-            }
-            if let Some((newest, checkpoint)) =
-                self.store.newest_checkpoint(id).await.map_err(fail)?
-            {
-                let unsealed = self.unsealed.entry(id.clone()).or_default();
-                unsealed.update(&self.store, id, &checkpoint.state.sealed).await?;
-                let whole = checkpoint.with(unsealed.whole(&checkpoint.state));
-                self.shards.insert(id.clone(), (newest.seq, Arc::new(whole)));
-            }
+        let known = |id: &ShardId| self.shards.get(id).map(|(seq, _)| *seq);
+        let asked = ids.iter().map(|id| newer(self.store.clone(), id.clone(), known(id)));
+        let asked: Vec<_> = asked.collect();
+        let mut news = stream::iter(asked).buffered(ASKED_AT_ONCE);
+        while let Some(found) = news.try_next().await? {
+            let Some((newest, checkpoint)) = found else { continue };
+            let id = &checkpoint.id;
+            let unsealed = self.unsealed.entry(id.clone()).or_default();
+            unsealed.update(&self.store, id, &checkpoint.state.sealed).await?;
+            let whole = checkpoint.with(unsealed.whole(&checkpoint.state));
+            self.shards.insert(checkpoint.id, (newest.seq, Arc::new(whole)));
         }
         Ok(())
     }
@@ -82,4 +80,20 @@ impl Publisher {
         }
         Ok(())
     }
+}
+
+/// The newest checkpoint of a shard of which one is known, if there is a newer one.
+async fn newer(
+    store: Store,
+    id: ShardId,
+    known: Option<Seq>,
+) -> Result<Option<(Newest, Checkpoint)>, PublishError> {
+    let fail = |source| PublishError::Load { shard: id.clone(), source: Box::new(source) };
+    if let Some(known) = known {
+        let found = store.chain(&id).newest_after(known).await;
+        if found.map_err(|error| fail(error.into()))?.is_none() {
+            return Ok(None);
+        }
+    }
+    store.newest_checkpoint(&id).await.map_err(fail)
 }

@@ -253,3 +253,56 @@ async fn a_closed_incarnation_stays_merged_beside_the_next_one() {
     let state: Vec<_> = texts(&ledger, "state").into_iter().flatten().collect();
     assert_eq!(state, ["closed", "running"]);
 }
+
+/// A distant store must not make a publish last as long as the sum of its answers.
+#[tokio::test]
+async fn shards_and_manifests_are_asked_for_together() {
+    let mut desk = Desk::new();
+    let mut logs: Vec<_> = (0..8).map(Log::new).collect();
+    let mut publisher = desk.take_over().await;
+    for number in 1..=8 {
+        for log in &mut logs {
+            log.express(date(6, number));
+            desk.write(log).await;
+        }
+        publish(&mut publisher, &logs.iter().collect::<Vec<_>>()).await.expect("something new");
+    }
+    // Held: the first manifest, after the listing of all.
+    let (store, settings) = (desk.store.clone(), desk.settings.clone());
+    let made =
+        calls_while_held(
+            &desk,
+            1,
+            async move { Publisher::take_over(store, settings).await.map(drop) },
+        );
+    assert!(made.await >= 1 + 8);
+    for log in &mut logs {
+        log.express(date(6, 9));
+        desk.write(log).await;
+    }
+    // Held: the first shard, after the listing of manifests.
+    let shards = expected(&logs.iter().collect::<Vec<_>>());
+    let made =
+        calls_while_held(
+            &desk,
+            1,
+            async move { publisher.publish(&shards, today()).await.map(drop) },
+        );
+    assert!(made.await >= 1 + 8);
+}
+
+/// How many calls are made while the one after `passed` is not answered.
+async fn calls_while_held(
+    desk: &Desk,
+    passed: usize,
+    work: impl Future<Output = Result<(), PublishError>> + Send + 'static,
+) -> usize {
+    desk.faulty.hold_after(passed);
+    let before = desk.faulty.calls_of_all();
+    let task = tokio::spawn(work);
+    desk.faulty.held().await;
+    let made = desk.faulty.calls_of_all() - before;
+    desk.faulty.release();
+    task.await.expect("it does not panic").expect("a sound store");
+    made
+}
