@@ -27,7 +27,7 @@ use crate::process::Signal;
 use crate::wait::{holds_within, wait_until};
 
 /// How long a cluster may take to come up: seconds on an idle machine, more beside a build.
-const START: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_secs(240);
 
 /// How long one request, or a topic's appearance, may take.
 const REQUEST: Duration = Duration::from_secs(30);

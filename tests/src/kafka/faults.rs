@@ -3,7 +3,7 @@
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 
-use super::{Cluster, PROBE, REQUEST};
+use super::{Cluster, PROBE, REQUEST, START};
 use crate::process::Signal;
 use crate::wait::{holds_within, wait_until};
 
@@ -43,7 +43,7 @@ impl Cluster {
     #[track_caller]
     pub fn wait_for_leader(&self, topic: &str, partition: i32, among: &[usize]) -> usize {
         let mut found = None;
-        wait_until(REQUEST, &format!("{topic}/{partition} is led by one of {among:?}"), || {
+        wait_until(START, &format!("{topic}/{partition} is led by one of {among:?}"), || {
             found = self.leader(topic, partition).filter(|leader| among.contains(leader));
             found.is_some()
         });

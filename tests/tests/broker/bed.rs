@@ -16,11 +16,12 @@ use postroad_tests::oracle::{OracleRecord, OracleRules, OracleShard};
 use postroad_tests::process::{Metrics, Postroad, Signal, free_port};
 use postroad_tests::s3::Place;
 use postroad_tests::tables::{OracleShards, Tables, compare, none_of, strays};
-use postroad_tests::wait::holds_within;
+use postroad_tests::wait::{holds_within, wait_until};
 use tempfile::TempDir;
 
-/// How long anything that is waited for may take: seconds on an idle machine.
-pub(crate) const SOON: Duration = Duration::from_secs(90);
+/// How long anything that is waited for may take: seconds on an idle machine, and once or twice the
+/// minute after which librdkafka gives a silent broker up, or the store is inspected.
+pub(crate) const SOON: Duration = Duration::from_secs(300);
 
 /// Lines of an instance's log that a failure shows.
 const LOG_TAIL: usize = 60;
@@ -127,6 +128,14 @@ impl Bed {
             bucket: None,
             dir,
         }
+    }
+
+    /// The same bed, whose members are not put out of the group because the machine is slow. For tests
+    /// in which nobody is killed or frozen, and that say how often something happens.
+    pub(crate) fn undisturbed(mut self) -> Self {
+        self.properties.insert("session.timeout.ms", "60000".to_owned());
+        self.properties.insert("max.poll.interval.ms", "120000".to_owned());
+        self
     }
 
     /// The same bed with its store in a bucket.
@@ -252,9 +261,15 @@ impl Bed {
         topic: &Topic,
         starts: &BTreeMap<(String, i32), i64>,
     ) -> OracleShards {
-        let records = cluster.dump(&topic.name);
+        // What is read has to lie between two equal answers.
+        let (mut records, mut ends) = (Vec::new(), Vec::new());
+        wait_until(SOON, "a log rests while it is read", || {
+            ends = cluster.end_offsets(&topic.name);
+            records = cluster.dump(&topic.name);
+            cluster.end_offsets(&topic.name) == ends
+        });
         let mut shards = OracleShards::new();
-        for (partition, low, high) in cluster.end_offsets(&topic.name) {
+        for (partition, low, high) in ends {
             let key = (topic.name.clone(), partition);
             let first = starts.get(&key).copied().unwrap_or(low);
             let mut shard = self.fold(topic.contract, first, &records, partition);
@@ -296,8 +311,21 @@ impl Bed {
     /// Waits until the tables are what the oracle makes of the logs, and returns that.
     #[track_caller]
     pub(crate) fn wait_for_oracle(&self, cluster: &Cluster) -> OracleShards {
-        let expected = self.expected(cluster);
-        self.wait_for(&expected);
+        // The marker that ends a transaction may be written after its producer was answered.
+        let ends = || -> Vec<_> {
+            self.topics.iter().map(|topic| cluster.end_offsets(&topic.name)).collect()
+        };
+        let (mut seen, mut expected) = (ends(), self.expected(cluster));
+        let mut differences = None;
+        let held = holds_within(SOON, || {
+            differences = compare(&self.tables(), &expected).err();
+            let now = differences.as_ref().map(|_| ends());
+            if let Some(now) = now.filter(|now| *now != seen) {
+                (seen, expected) = (now, self.expected(cluster));
+            }
+            differences.is_none()
+        });
+        assert_agree(held, differences);
         expected
     }
 
@@ -309,8 +337,7 @@ impl Bed {
             differences = compare(&self.tables(), expected).err();
             differences.is_none()
         });
-        let differences = differences.unwrap_or_default();
-        assert!(held, "the tables differ from the oracle after {SOON:?}: {differences}");
+        assert_agree(held, differences);
     }
 
     /// Asserts that the tables, at rest, are as expected and nothing else lies among them.
@@ -324,6 +351,12 @@ impl Bed {
         }
         tables
     }
+}
+
+#[track_caller]
+fn assert_agree(held: bool, differences: Option<String>) {
+    let differences = differences.unwrap_or_default();
+    assert!(held, "the tables differ from the oracle after {SOON:?}: {differences}");
 }
 
 /// A test that fails shows what its instances said.
@@ -420,6 +453,12 @@ fn own_time(value: &[u8], reason: &str) -> Option<i64> {
 /// How many lines of a log hold a text.
 pub(crate) fn lines_with(log: &str, text: &str) -> usize {
     log.lines().filter(|line| line.contains(text)).count()
+}
+
+/// The checkpoints that a log calls damaged; whoever reads one says so.
+pub(crate) fn damaged(log: &str) -> BTreeSet<&str> {
+    let said = log.lines().filter(|line| line.contains("a checkpoint is damaged"));
+    said.filter_map(|line| Some(line.split_once("shard=")?.1)).collect()
 }
 
 /// Runs what asks an object store.

@@ -234,7 +234,8 @@ fn a_server_that_does_not_answer_is_given_up_in_time() {
     let key = Key::from("key");
     block_on(store.get(&key)).expect_err("nobody answers");
     block_on(store.create(&key, vec![1].into())).expect_err("nobody answers");
-    assert!(started.elapsed() < Duration::from_secs(20), "two answers: {:?}", started.elapsed());
+    // One to the first call; the put's, and that of the look at what became of it.
+    assert!(started.elapsed() < Duration::from_secs(30), "three answers: {:?}", started.elapsed());
 }
 
 /// A server with a certificate of its own is trusted only by whoever was told of it.
@@ -356,11 +357,7 @@ fn killed_and_frozen_instances_on_a_failing_server_change_no_total() {
             instances[publisher].process.signal(Signal::Cont);
         }
     }
-    let dealt = proxy.dealt();
-    eprintln!("bucket: {dealt:?}");
-    let sent = parcels.finish() + transactions.finish();
-    eprintln!("bucket: {sent} records");
-    for fate in [
+    let fates = [
         Fate::LostBefore,
         Fate::LostAfter,
         Fate::Answered(503),
@@ -368,9 +365,14 @@ fn killed_and_frozen_instances_on_a_failing_server_change_no_total() {
         Fate::Answered(409),
         Fate::Answered(412),
         Fate::Late,
-    ] {
-        assert!(dealt.contains_key(&fate), "too little failed to prove anything: {dealt:?}");
-    }
+    ];
+    wait_until(SOON, "everything that can fail has failed", || {
+        let dealt = proxy.dealt();
+        fates.iter().all(|fate| dealt.contains_key(fate))
+    });
+    eprintln!("bucket: {:?}", proxy.dealt());
+    let sent = parcels.finish() + transactions.finish();
+    eprintln!("bucket: {sent} records");
     proxy.heal();
     timed("bucket: caught up", || bed.wait_for_oracle(cluster));
     for instance in instances {

@@ -76,7 +76,8 @@ fn a_process_that_dies_at_any_point_leaves_what_another_goes_on_from() {
     bed.publish_ms = 100;
     bed.keep = 2;
     bed.open_days = 1;
-    let [parcel, lost] = &*bed.topics else { unreachable!("two topics were asked for") };
+    let topics = bed.topics.clone();
+    let [parcel, lost] = &*topics else { unreachable!("two topics were asked for") };
     let producer = Producer::new(cluster);
     producer.random(&lost.name, 0, "parcel", 500, 50);
     let log = random_log(501, "parcel", 4_000);
@@ -108,6 +109,7 @@ fn a_process_that_dies_at_any_point_leaves_what_another_goes_on_from() {
     cluster.delete_records(&lost.name, 0, 80);
     let mut doomed = bed.start_armed(cluster, "only", "before-stall:1:kill");
     wait_for_end(&mut doomed, &mut feed, Point::BeforeStall);
+    bed.properties.insert("session.timeout.ms", "10000".to_owned());
     let heir = bed.start(cluster, "heir");
     timed("before-stall: said", || {
         wait_for_stall(&heir, (&lost.name, 0), "retention_overrun");

@@ -1,6 +1,7 @@
 //! One instance, and everything that producers do to a log.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use postroad_tests::kafka::Cluster;
 use postroad_tests::logs::{random_log, valid_event};
@@ -28,7 +29,8 @@ fn lines(contract: &str, count: usize, seed: u64) -> Vec<String> {
 #[test]
 fn whatever_producers_do_the_tables_are_the_oracles() {
     let cluster = shared_cluster();
-    let bed = Bed::new(cluster, "fold", &[("parcel", "parcel", 3), ("finance", "finance", 2)]);
+    let bed = Bed::new(cluster, "fold", &[("parcel", "parcel", 3), ("finance", "finance", 2)])
+        .undisturbed();
     let [parcel, finance] = &*bed.topics else { unreachable!("two topics were asked for") };
     timed("console producer", || {
         cluster.console_produce(&parcel.name, &lines("parcel", 300, 1));
@@ -150,6 +152,11 @@ fn counts_of(row: &LedgerRow) -> [Option<f64>; 5] {
 
 /// The figures on the publisher are the oracle's sums over the same days.
 fn check_gauges(instance: &Instance, expected: &OracleShards) {
+    // The page follows the tables, at the end of the turn that put them in place.
+    let seen = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    wait_until(SOON, "the publisher has ended a turn since", || {
+        instance.sum("postroad_publish_last_success_timestamp_seconds", &[]) > seen
+    });
     let (status, body) = instance.process.get("/metrics/business");
     assert_eq!(status, 200);
     let metrics = Metrics::parse(&body);

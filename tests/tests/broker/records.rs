@@ -245,7 +245,7 @@ fn a_compacted_topic_is_refused_unless_allowed_and_its_holes_are_gaps() {
     let cluster = shared_cluster();
     let topic = Topic { name: "compacted.parcel".into(), contract: "parcel", start: "earliest" };
     create_compacted(cluster, &topic.name);
-    let mut bed = Bed::of("compacted", vec![topic.clone()]);
+    let mut bed = Bed::of("compacted", vec![topic.clone()]).undisturbed();
     send_segment(cluster, &topic.name, 0, 200);
     send_segment(cluster, &topic.name, 1, 50);
     let known =

@@ -45,7 +45,7 @@ fn the_demo_publishes_tables_and_figures_and_replaces_its_own_folder() {
     let (send, receive) = channel();
     let runner = thread::spawn({
         let store = store.clone();
-        move || send.send(demo(&store, port, 12))
+        move || send.send(demo(&store, port, 30))
     });
     let mut figures = None;
     wait_until(PATIENCE, "the demo shows figures", || {
