@@ -23,6 +23,7 @@ pub use self::indicators::IndicatorsConfig;
 use self::indicators::{read_indicators, read_reference};
 pub use self::kafka::is_topic_name;
 use self::kafka::read_kafka;
+pub(crate) use self::section::VARIABLE_PREFIX;
 use self::section::{Section, name_variables, override_key};
 use crate::reference::{ReferenceSet, ReferenceSource};
 use crate::store::open::Location;

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::Fault;
 
-const PREFIX: &str = "POSTROAD__";
+pub(crate) const VARIABLE_PREFIX: &str = "POSTROAD__";
 
 /// `POSTROAD__CHECKPOINT__INTERVAL_MS=1000` sets `checkpoint.interval_ms`. Below
 /// `kafka.properties` and `kafka.secret_files`, where keys contain dots, `_` stands for a dot. Returns
@@ -19,7 +19,7 @@ pub(super) fn override_key(
     value: &str,
     faults: &mut Vec<Fault>,
 ) -> Option<Overridden> {
-    let path = name.strip_prefix(PREFIX)?;
+    let path = name.strip_prefix(VARIABLE_PREFIX)?;
     let mut keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
     if let [section, map, property] = keys.as_mut_slice()
         && section == "kafka"
