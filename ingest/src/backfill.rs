@@ -2,10 +2,13 @@
 //!
 //! Envelopes keep their topic, partition and offset, so that the shards are those of Kafka and
 //! `run` can go on from there. A file of bare values is a shard of its own, known by its base name.
-//! Running again over the same files finds every record accounted for and changes nothing.
+//! Running again over the same files finds every record accounted for and changes nothing. A record that
+//! the fold has passed without counting it is never called accounted for.
 
 pub(crate) mod inputs;
 mod open;
+mod order;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -20,10 +23,10 @@ use postroad_aggregate::rules::{Rules, RulesId};
 use postroad_aggregate::shard::{Record, Resumption, Shard, ShardState, Step};
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::{NextOffset, Offset, Timestamp};
-use tracing::warn;
 
 use self::inputs::Input;
 use self::open::{Open, check_contract};
+use self::order::{Jump, check_files};
 use crate::checkpoint::{Phase, ShardId, Standing};
 use crate::clock::now;
 use crate::error::{Exit, Failure, Kind, chain};
@@ -79,7 +82,7 @@ pub struct Summary {
 /// # Errors
 /// Where a file cannot be read or is not of its format, a shard cannot go on, or the store fails.
 pub async fn backfill(store: &Store, options: &BackfillOptions) -> Result<Summary, Failure> {
-    check_names(options)?;
+    check_files(options)?;
     let rules_id = store
         .put_rules(&options.rules)
         .await
@@ -103,25 +106,6 @@ pub async fn backfill(store: &Store, options: &BackfillOptions) -> Result<Summar
     bar.finish_and_clear();
     backfill.commit_all().await?;
     backfill.publish().await
-}
-
-/// Files of bare values are known by their base names, which therefore must differ.
-fn check_names(options: &BackfillOptions) -> Result<(), Failure> {
-    if options.format == LineFormat::Kcat {
-        return Ok(());
-    }
-    let mut names = BTreeSet::new();
-    for path in &options.files {
-        if !names.insert(path.file_name()) {
-            let message = format!(
-                "{}: another file of this base name is given too, and a file is known by its base \
-                 name; rename one",
-                path.display()
-            );
-            return Err(Failure::new(Exit::Usage, message));
-        }
-    }
-    Ok(())
 }
 
 fn progress_bar(files: &[PathBuf]) -> ProgressBar {
@@ -181,6 +165,9 @@ impl Backfill<'_> {
                 self.rebuild_window(&id, first, clock)?;
             }
             self.refuse_partial_window(&id, path, first)?;
+            if !input.holds(&id) {
+                self.note_jump(&id, &mut input, first);
+            }
             input.note(&envelope.topic, envelope.partition, first);
             self.step(&id, path, &envelope.record(), clock)?;
             self.commit_now_and_then().await?;
@@ -188,69 +175,25 @@ impl Backfill<'_> {
         self.record(input).await
     }
 
+    /// Notes that a file begins beyond what was folded of a shard.
+    fn note_jump(&mut self, id: &ShardId, input: &mut Input, first: Offset) {
+        let shard = self.shards.get_mut(id).expect("opened before its first record");
+        let jump = Jump { from: shard.fold.state().ledger.next, to: first.into() };
+        if jump.from < jump.to {
+            input.note_jump(id, jump);
+            shard.jumps.push(jump);
+        }
+    }
+
     /// Notes in the store that a file has been read.
     async fn record(&mut self, input: Input) -> Result<(), Failure> {
-        if !self.inputs.contains(&input) {
+        if !self.inputs.iter().any(|known| known.is_as_long_as(&input)) {
             inputs::record(self.store, &input)
                 .await
                 .map_err(|error| Failure::from_error(Exit::of(error.kind()), &error))?;
             self.inputs.push(input);
         }
         Ok(())
-    }
-
-    /// Reads again, from the files of earlier backfills, what a shard's dedupe window is made of.
-    fn rebuild_window(
-        &mut self,
-        id: &ShardId,
-        first: Offset,
-        clock: Timestamp,
-    ) -> Result<(), Failure> {
-        let state = self.shards[id].fold.state();
-        let (from, next) = (state.resume_from(), state.ledger.next);
-        if from >= first.into() {
-            return Ok(());
-        }
-        let holding = self.inputs.iter().filter_map(|input| {
-            input.first_within(id, from, next).map(|first| (first, input.path.clone()))
-        });
-        let in_order_of_offsets: BTreeSet<(i64, PathBuf)> = holding.collect();
-        for (_, file) in &in_order_of_offsets {
-            let Ok(mut lines) = Lines::open(file) else { continue };
-            while lines.next_line().map_err(|e| file_failure(&e))?.is_some() {
-                let envelope = lines.envelope().map_err(|error| file_failure(&error))?;
-                let offset = Offset::new(envelope.offset);
-                let is_of_shard =
-                    *envelope.topic == *id.topic && envelope.partition == id.partition;
-                if is_of_shard && next.is_past(offset) {
-                    self.step(id, file, &envelope.record(), clock)?;
-                    self.summary.skipped = self.summary.skipped.saturating_sub(1);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses a new record while the window of which it may repeat something is not whole.
-    fn refuse_partial_window(
-        &self,
-        id: &ShardId,
-        path: &Path,
-        offset: Offset,
-    ) -> Result<(), Failure> {
-        let shard = &self.shards[id];
-        if !shard.lacks_window(offset) {
-            return Ok(());
-        }
-        let state = shard.fold.state();
-        let (from, next) = (state.resume_from(), state.ledger.next);
-        let message = format!(
-            "{}: {id}: the store holds offsets up to {next}, and to tell repeated events the \
-             records from offset {from} on are needed again; name the files that hold them, too, \
-             before this one",
-            path.display(),
-        );
-        Err(Failure::new(Exit::DataErr, message))
     }
 
     async fn read_values(
@@ -308,6 +251,7 @@ impl Backfill<'_> {
         let found =
             self.store.newest_checkpoint(id).await.map_err(|error| fail(error.kind(), &error))?;
         let (rules_id, rules) = &self.rules;
+        let jumps = self.inputs.iter().filter_map(|input| input.jump(id)).collect();
         let open = match found {
             None => {
                 let state = ShardState::new(contract, first, *rules_id);
@@ -319,6 +263,7 @@ impl Backfill<'_> {
                     tip: None,
                     standing: Standing::new(id.clone()),
                     written: None,
+                    jumps,
                 }
             }
             Some((newest, checkpoint)) => {
@@ -330,7 +275,8 @@ impl Backfill<'_> {
                 let standing = checkpoint.with(());
                 let mut fold = Shard::resume(checkpoint.state, loaded, self.id_key, keep_payload);
                 fold.adopt(*rules_id, Arc::clone(rules));
-                Open { fold, found: Some(newest), tip: None, standing, written: Some(written) }
+                let written = Some(written);
+                Open { fold, found: Some(newest), tip: None, standing, written, jumps }
             }
         };
         self.shards.insert(id.clone(), open);
@@ -357,7 +303,10 @@ impl Backfill<'_> {
             Step::Skipped if shard.fold.state().ledger.first > record.offset.into() => {
                 self.summary.before_first += 1;
             }
-            Step::Skipped => self.summary.skipped += 1,
+            Step::Skipped => {
+                Jump::refuse(&shard.jumps, id, path, record.offset)?;
+                self.summary.skipped += 1;
+            }
             Step::Consumed { outcome: Outcome::Applied, .. } => self.summary.applied += 1,
             Step::Consumed { outcome: Outcome::Duplicate, .. } => self.summary.duplicates += 1,
             Step::Consumed { outcome: Outcome::Rejected(_), .. } => self.summary.rejected += 1,
@@ -389,13 +338,6 @@ impl Backfill<'_> {
     }
 
     async fn publish(mut self) -> Result<Summary, Failure> {
-        if self.summary.before_first > 0 {
-            warn!(
-                records = self.summary.before_first,
-                "records lie before the offset at which their shard began, and are not counted; to \
-                 count them, fold all files into a new store, named in the order of their offsets"
-            );
-        }
         let expected: BTreeSet<ShardId> = self.shards.keys().cloned().collect();
         let settings = self.options.publish.clone();
         let published = async {
@@ -428,7 +370,9 @@ fn file_failure(error: &FileError) -> Failure {
     let exit = match error {
         FileError::Open { .. } => Exit::NoInput,
         FileError::Read { .. } => Exit::IoErr,
-        FileError::Envelope { .. } => Exit::DataErr,
+        FileError::Envelope { .. } | FileError::Compressed { .. } | FileError::Long { .. } => {
+            Exit::DataErr
+        }
     };
     Failure::from_error(exit, error)
 }

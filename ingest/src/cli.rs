@@ -22,7 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, Fault, Loaded};
+use crate::config::{Config, Fault, Loaded, VARIABLE_PREFIX};
 use crate::demo::{DemoOptions, demo};
 use crate::error::{Exit, Failure, complain, is_guarded, print};
 use crate::run::stand_in::stand_in;
@@ -260,13 +260,28 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
     }
 }
 
+/// The variables of the environment that are text. Others are not for us to judge, unless they bear our
+/// prefix.
+fn variables() -> Result<Vec<(String, String)>, Failure> {
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let shown = name.to_string_lossy().into_owned();
+        if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
+            variables.push((name, value));
+        } else if shown.starts_with(VARIABLE_PREFIX) {
+            return Err(Failure::new(Exit::Config, format!("the variable {shown} is not UTF-8")));
+        }
+    }
+    Ok(variables)
+}
+
 fn load(path: &Path) -> Result<Config, Failure> {
-    Config::load(path, std::env::vars()).map_err(|faults| config_failure(&faults))
+    Config::load(path, variables()?.into_iter()).map_err(|faults| config_failure(&faults))
 }
 
 /// As [`load`], where faulty reference data need not be the end.
 fn load_any(path: &Path) -> Result<Loaded, Failure> {
-    Config::load_any(path, std::env::vars()).map_err(|faults| config_failure(&faults))
+    Config::load_any(path, variables()?.into_iter()).map_err(|faults| config_failure(&faults))
 }
 
 /// Every fault, one a line, and the exit code for all of them.
@@ -294,7 +309,7 @@ fn location(text: &str) -> Result<Location, Failure> {
         let message = "--store: write a folder, or a URL such as s3://bucket/prefix";
         Failure::new(Exit::Usage, message)
     })?;
-    location.set_variables(std::env::vars());
+    location.set_variables(variables()?);
     Ok(location)
 }
 
@@ -312,6 +327,12 @@ async fn open_store(text: &str) -> Result<Store, Failure> {
 fn wants_colour() -> bool {
     let refuses = |(name, value): (OsString, OsString)| name == "NO_COLOR" && !value.is_empty();
     std::io::stdout().is_terminal() && !std::env::vars_os().any(refuses)
+}
+
+/// Why an operator decides: words for whoever asks later.
+fn reason(text: &str) -> Result<String, String> {
+    let words = text.trim();
+    if words.is_empty() { Err("say why".to_owned()) } else { Ok(words.to_owned()) }
 }
 
 /// A date that was typed.

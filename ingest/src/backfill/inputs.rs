@@ -14,6 +14,7 @@ use object_store::path::Path as Key;
 use postroad_schemas::units::{NextOffset, Offset};
 use serde::{Deserialize, Serialize};
 
+use super::order::Jump;
 use crate::checkpoint::{ShardId, Source};
 use crate::store::{Store, StoreError, failed};
 
@@ -27,13 +28,17 @@ pub(crate) struct Input {
     /// For a file of bare values, where that boundary is; it is a shard of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lines: Option<i64>,
+    /// By topic and partition, the offsets that it jumped over: it begins at the second, and everything
+    /// up to the first had been folded.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    jumps: BTreeMap<String, BTreeMap<i32, (i64, i64)>>,
 }
 
 impl Input {
     /// A file of which nothing has been read yet.
     pub(super) fn new(path: &Path) -> Self {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Self { path, ranges: BTreeMap::new(), lines: None }
+        Self { path, ranges: BTreeMap::new(), lines: None, jumps: BTreeMap::new() }
     }
 
     /// A file of bare values, read up to a line.
@@ -50,6 +55,27 @@ impl Input {
         let (from, next) = (offset.get(), offset.next().get());
         let range = partitions.entry(partition).or_insert((from, next));
         *range = (range.0.min(from), range.1.max(next));
+    }
+
+    /// Whether a record of a shard has been noted.
+    pub(super) fn holds(&self, id: &ShardId) -> bool {
+        self.ranges.get(&*id.topic).is_some_and(|of| of.contains_key(&id.partition))
+    }
+
+    /// Whether the other one is of the same file, which has not changed.
+    pub(super) fn is_as_long_as(&self, other: &Self) -> bool {
+        (&self.path, &self.ranges, self.lines) == (&other.path, &other.ranges, other.lines)
+    }
+
+    pub(super) fn note_jump(&mut self, id: &ShardId, Jump { from, to }: Jump) {
+        let partitions = self.jumps.entry(id.topic.to_string()).or_default();
+        partitions.insert(id.partition, (from.get(), to.get()));
+    }
+
+    /// What it jumped over of a shard.
+    pub(super) fn jump(&self, id: &ShardId) -> Option<Jump> {
+        let (from, to) = self.jumps.get(&*id.topic)?.get(&id.partition)?;
+        Some(Jump { from: NextOffset::new(*from), to: NextOffset::new(*to) })
     }
 
     /// The lowest offset of a shard in the file, if it holds any in `[from, next)`.

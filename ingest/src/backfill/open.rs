@@ -5,6 +5,7 @@ use postroad_aggregate::shard::{Shard, ShardState};
 use postroad_schemas::contract::Contract;
 use postroad_schemas::units::{NextOffset, Offset};
 
+use super::order::Jump;
 use crate::checkpoint::chain::{Newest, Tip};
 use crate::checkpoint::{Phase, ShardId, Source, Standing, format};
 use crate::error::{Exit, Failure, chain};
@@ -19,6 +20,8 @@ pub(super) struct Open {
     pub(super) standing: Standing,
     /// What the newest checkpoint holds.
     pub(super) written: Option<(NextOffset, Phase)>,
+    /// What files jumped over.
+    pub(super) jumps: Vec<Jump>,
 }
 
 impl Open {

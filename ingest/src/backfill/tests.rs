@@ -296,3 +296,59 @@ async fn without_the_earlier_files_nothing_is_guessed() {
     let summary = bench.run(&[&moved, &late]).await.expect("the files are named");
     assert_eq!((summary.applied, summary.skipped), (1, 3));
 }
+
+#[tokio::test]
+async fn files_out_of_order_are_refused_before_anything_is_folded() {
+    let mut bench = Bench::new(LineFormat::Kcat);
+    let first = bench.write("p-1", &parcels(0..3));
+    let tenth = bench.write("p-10", &parcels(6..9));
+    let second = bench.write("p-2", &parcels(3..6));
+    let words = ["p-2: it begins at offset 3", "parcel.events[0]", "p-10, which begins at 6"];
+    bench.check_fails(&[&first, &tenth, &second], Exit::Usage, &words).await;
+    assert!(bench.checkpoint(&ShardId::kafka("parcel.events", 0)).await.is_none());
+    let summary = bench.run(&[&first, &second, &tenth]).await.expect("in order");
+    assert_eq!((summary.applied, summary.skipped), (9, 0));
+}
+
+/// The first envelopes do not show every order: a file may hold several partitions.
+#[tokio::test]
+async fn a_record_that_a_file_before_jumped_over_is_not_called_accounted_for() {
+    let other = || envelope("parcel.events", 1, 0, None);
+    let mut bench = Bench::new(LineFormat::Kcat);
+    let first = bench.write("a", &parcels(0..3));
+    let third = bench.write("c", &[vec![other()], parcels(6..9)].concat());
+    let second = bench.write("b", &parcels(3..6));
+    let words = ["offset 3 lies in [3, 6)", "NOT COUNTED", "parcel.events[0]"];
+    bench.check_fails(&[&first, &third, &second], Exit::DataErr, &words).await;
+    assert!(bench.checkpoint(&ShardId::kafka("parcel.events", 0)).await.is_none());
+    // A day later the store knows of the jump, and neither it nor the files change.
+    bench.run(&[&first, &third]).await.expect("nothing tells that a file is missing");
+    let before = bench.objects().await;
+    bench.check_fails(&[&second], Exit::DataErr, &words).await;
+    bench.run(&[&first, &third]).await.expect("all of it is accounted for");
+    assert_eq!(bench.objects().await, before);
+}
+
+#[tokio::test]
+async fn what_is_no_file_of_records_is_refused() {
+    use std::os::unix::ffi::OsStringExt;
+    for format in [LineFormat::Kcat, LineFormat::Ndjson] {
+        let mut bench = Bench::new(format);
+        bench.options.contract = Some(Contract::Parcel);
+        let zipped = bench.folder.path().join("a.gz");
+        std::fs::write(&zipped, b"\x1f\x8b\x08\0").expect("a file");
+        bench.check_fails(&[&zipped], Exit::DataErr, &["a.gz is compressed", "zcat"]).await;
+        let name = std::ffi::OsString::from_vec(b"\xd6\xd0.json".to_vec());
+        let foreign = bench.folder.path().join(name);
+        std::fs::write(&foreign, "").expect("a file");
+        bench.check_fails(&[&foreign], Exit::Usage, &["not UTF-8", "rename it"]).await;
+        let endless = Path::new("/dev/zero");
+        bench.check_fails(&[endless], Exit::DataErr, &["/dev/zero:1: the line has more"]).await;
+    }
+    let mut bench = Bench::new(LineFormat::Kcat);
+    bench.options.contract = Some(Contract::Parcel);
+    for topic in ["", "..", "a/b", "\u{1b}[31m"] {
+        let file = bench.write("topic", &[envelope(topic, 0, 0, None)]);
+        bench.check_fails(&[&file], Exit::DataErr, &["topic:1: this is no envelope"]).await;
+    }
+}

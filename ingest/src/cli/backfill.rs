@@ -61,7 +61,17 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
     let store = Store::open(&location).map_err(failure)?;
     store.prepare(rand::random()).await.map_err(failure)?;
     let summary = backfill(&store, &options).await?;
-    print_summary(&summary, store.name())
+    print_summary(&summary, store.name())?;
+    match summary.before_first {
+        0 => Ok(()),
+        lost => Err(Failure::new(
+            Exit::DataErr,
+            format!(
+                "{lost} records lie before the offset at which their shard began, and are NOT COUNTED; to \
+                 count them, fold all files into a new store, named in the order of their offsets"
+            ),
+        )),
+    }
 }
 
 fn options(args: BackfillArgs, config: Option<Config>) -> Result<BackfillOptions, Failure> {

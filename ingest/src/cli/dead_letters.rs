@@ -49,7 +49,12 @@ struct ReplayArgs {
     #[arg(long)]
     dry_run: bool,
     /// Why, for whoever looks at the decision later. Name no person.
-    #[arg(long, required_unless_present = "dry_run", conflicts_with = "dry_run")]
+    #[arg(
+        long,
+        value_parser = super::reason,
+        required_unless_present = "dry_run",
+        conflicts_with = "dry_run"
+    )]
     reason: Option<String>,
     /// How the report looks.
     #[arg(long, value_enum, default_value_t = Format::Table)]

@@ -52,7 +52,7 @@ struct ShardArgs {
     #[arg(long)]
     partition: i32,
     /// Why, for whoever looks at the decision later. Name no person.
-    #[arg(long)]
+    #[arg(long, value_parser = super::reason)]
     reason: String,
 }
 

@@ -2,13 +2,22 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use postroad_aggregate::shard::Record;
 use postroad_schemas::units::{Offset, Timestamp};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
+
+use crate::config::is_topic_name;
+
+/// The longest line that is read, in bytes: a value of 10 MB of which every byte is escaped fits.
+const LINE_BYTES_MAX: u64 = 128 << 20;
+
+/// How compressed files begin, and what unpacks them.
+const COMPRESSED: [(&[u8], &str); 3] =
+    [(b"\x1f\x8b", "zcat"), (b"\x28\xb5\x2f\xfd", "zstdcat"), (b"\xfd7zXZ", "xzcat")];
 
 /// How the lines of a file are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +48,28 @@ pub enum FileError {
         line: u64,
         /// Why.
         source: io::Error,
+    },
+    /// It is compressed.
+    #[error(
+        "{} is compressed; give what `{with}` makes of it, under a name of its own",
+        path.display()
+    )]
+    Compressed {
+        /// Which.
+        path: PathBuf,
+        /// What unpacks it.
+        with: &'static str,
+    },
+    /// A line is too long to be a record.
+    #[error(
+        "{}:{line}: the line has more than {LINE_BYTES_MAX} bytes; this is no file of records",
+        path.display()
+    )]
+    Long {
+        /// Which.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
     },
     /// A line is no envelope. What it holds is not repeated.
     #[error(
@@ -140,6 +171,9 @@ impl Envelope {
         if envelope.offset < 0 || envelope.offset == i64::MAX || envelope.partition < 0 {
             return Err(de::Error::custom("no offset or partition"));
         }
+        if !is_topic_name(&envelope.topic) {
+            return Err(de::Error::custom("no topic of Kafka"));
+        }
         Ok(envelope)
     }
 }
@@ -161,29 +195,37 @@ impl Lines {
     /// Opens a file.
     ///
     /// # Errors
-    /// Where it cannot be opened.
+    /// Where it cannot be opened, or is compressed.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let open = |source| FileError::Open { path: path.to_owned(), source };
         let file = File::open(path).map_err(open)?;
         if file.metadata().map_err(open)?.is_dir() {
             return Err(open(io::ErrorKind::IsADirectory.into()));
         }
-        let input = BufReader::with_capacity(1 << 20, file);
+        let mut input = BufReader::with_capacity(1 << 20, file);
+        let begin = input.fill_buf().map_err(open)?;
+        if let Some((_, with)) = COMPRESSED.iter().find(|(magic, _)| begin.starts_with(magic)) {
+            return Err(FileError::Compressed { path: path.to_owned(), with });
+        }
         Ok(Self { path: path.to_owned(), input, line: Vec::new(), number: 0 })
     }
 
     /// The next line that is not blank; blank ones before it count as taken.
     ///
     /// # Errors
-    /// Where the file cannot be read.
+    /// Where the file cannot be read, or a line is too long to be a record.
     pub fn next_line(&mut self) -> Result<Option<NumberedLine<'_>>, FileError> {
         let mut taken = 0;
         loop {
             self.line.clear();
             self.number += 1;
-            let read = self.input.read_until(b'\n', &mut self.line).map_err(|source| {
+            let mut bounded = (&mut self.input).take(LINE_BYTES_MAX + 1);
+            let read = bounded.read_until(b'\n', &mut self.line).map_err(|source| {
                 FileError::Read { path: self.path.clone(), line: self.number, source }
             })?;
+            if read as u64 > LINE_BYTES_MAX {
+                return Err(FileError::Long { path: self.path.clone(), line: self.number });
+            }
             if read == 0 {
                 return Ok(None);
             }
@@ -207,7 +249,9 @@ impl Lines {
             line: self.number,
             column: error.column(),
             problem: match error.classify() {
-                serde_json::error::Category::Data => "a field is missing or of the wrong type",
+                serde_json::error::Category::Data => {
+                    "a field is missing, of the wrong type, or not one of Kafka's"
+                }
                 serde_json::error::Category::Eof => "the line ends too early",
                 _ => "it is not JSON",
             },

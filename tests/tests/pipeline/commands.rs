@@ -1,7 +1,9 @@
 //! What commands say of what is wrong: one line for each fault, and the code of `sysexits.h`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -78,6 +80,29 @@ fn every_fault_of_a_configuration_is_one_line() {
     let missing = path(&site.dir.path().join("missing.toml"));
     expect(&postroad(&["run", "-c", &missing]), 78, 1, &["missing.toml", "cannot be read"]);
     expect(&postroad(&["check", "-c", &missing]), 78, 1, &["missing.toml"]);
+}
+
+/// A variable in another encoding is none of our business, unless it bears our prefix.
+#[test]
+fn variables_that_are_no_text_are_passed_over_or_named() {
+    let site = Site::new(NOBODY, "encoded", &[PARCELS]);
+    let config = path(&site.config());
+    let check = |name: &str| {
+        let mut command = Command::new(postroad_binary());
+        command.args(["check", "-c", &config, "--offline"]);
+        command.env(name, OsStr::from_bytes(b"\xd6\xd0")).output().unwrap()
+    };
+    expect(&check("DISPLAY_NAME"), 0, 0, &[]);
+    let words = ["the variable POSTROAD__KAFKA__GROUP is not UTF-8"];
+    expect(&check("POSTROAD__KAFKA__GROUP"), 78, 1, &words);
+}
+
+#[test]
+fn a_decision_without_a_reason_is_a_usage_error() {
+    let decide = ["decide", "accept-loss", "--store", "x", "--topic", "t", "--partition", "0"];
+    let output = postroad(&[&decide[..], &["--reason", "  "]].concat());
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("say why"));
 }
 
 #[test]
@@ -210,4 +235,26 @@ fn a_line_that_cannot_be_written_changes_no_exit_code() {
     };
     assert_eq!(code(&["simulate", "--events", "20", "--seed", "1"]), Some(0));
     assert_eq!(code(&["check", "-c", "no-such-file.toml"]), Some(78));
+}
+
+/// What follows is folded and published; what lies before cannot be, and the exit code says so.
+#[test]
+fn a_backfill_that_cannot_count_everything_says_so_at_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = |offsets: std::ops::Range<i64>| -> String {
+        let line =
+            |n| format!(r#"{{"topic":"parcel.events","partition":0,"offset":{n},"payload":null}}"#);
+        offsets.map(line).collect::<Vec<_>>().join("\n")
+    };
+    let store = path(&dir.path().join("store"));
+    let fold = |name: &str, offsets| {
+        let file = dir.path().join(name);
+        fs::write(&file, lines(offsets)).unwrap();
+        postroad(&["backfill", "--store", &store, &path(&file)])
+    };
+    expect(&fold("tail", 5..9), 0, 0, &[]);
+    let output = fold("whole", 0..12);
+    expect(&output, 65, 1, &["5 records", "NOT COUNTED"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("3 ignored (tombstones), 4 accounted for before"), "{said}");
 }

@@ -275,7 +275,7 @@ async fn shards_and_manifests_are_asked_for_together() {
             1,
             async move { Publisher::take_over(store, settings).await.map(drop) },
         );
-    assert!(made.await >= 1 + 8);
+    assert!(made.await > 8, "one passed, and eight at once");
     for log in &mut logs {
         log.express(date(6, 9));
         desk.write(log).await;
@@ -288,7 +288,7 @@ async fn shards_and_manifests_are_asked_for_together() {
             1,
             async move { publisher.publish(&shards, today()).await.map(drop) },
         );
-    assert!(made.await >= 1 + 8);
+    assert!(made.await > 8, "one passed, and eight at once");
 }
 
 /// How many calls are made while the one after `passed` is not answered.
