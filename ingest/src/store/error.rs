@@ -130,6 +130,12 @@ fn remedy(key: &str) -> String {
         Some("store.json") => {
             format!("; restore it from a copy of the store, or write {} into it", store_content())
         }
+        Some("publishes") => {
+            "; restore it, or move it away: then the publish is made again".to_owned()
+        }
+        Some("references") => "; restore it, or move it away: it is written again with the next \
+                               publish that uses it"
+            .to_owned(),
         _ => String::new(),
     }
 }

@@ -111,3 +111,37 @@ fn a_store_without_its_mark_or_with_a_damaged_one_is_told_from_none() {
     fs::write(&mark, r#"{"format":1}"#).unwrap();
     filled.check_sound();
 }
+
+#[test]
+fn what_is_made_again_once_it_is_moved_away_says_so() {
+    for (folder, words) in [
+        ("publishes", "restore it, or move it away: then the publish is made again"),
+        ("references", "restore it, or move it away: it is written again with the next publish"),
+    ] {
+        for damage in [flip, |path: &Path| fs::write(path, "").unwrap()] {
+            let filled = Filled::new();
+            let object = filled.objects(folder).pop().unwrap();
+            damage(&object);
+            expect(&filled.verify(), 1, words);
+            expect(&filled.with_store(&["report"]), 65, words);
+            let refused = filled.backfill();
+            expect(&refused, 65, words);
+            assert_eq!(said(&refused).matches("restore it").count(), 1, "{}", said(&refused));
+            fs::remove_file(object).unwrap();
+            expect(&filled.backfill(), 0, "");
+            filled.check_sound();
+        }
+    }
+}
+
+#[test]
+fn a_shard_of_files_whose_checkpoints_are_all_damaged_is_read_again_without_them() {
+    let filled = Filled::new();
+    let checkpoints = filled.objects("state");
+    checkpoints.iter().for_each(|path| flip(path));
+    let remedy = "restore them, or, for a shard of files, remove them: the next backfill reads";
+    expect(&filled.backfill(), 65, remedy);
+    checkpoints.iter().for_each(|path| fs::remove_file(path).unwrap());
+    expect(&filled.backfill(), 0, "4 applied");
+    filled.check_sound();
+}
