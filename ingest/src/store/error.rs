@@ -130,6 +130,11 @@ fn remedy(key: &str) -> String {
         Some("store.json") => {
             format!("; restore it from a copy of the store, or write {} into it", store_content())
         }
+        Some("inputs") => {
+            "; it only notes where a file of a backfill lies: move it away, the next \
+                           backfill of that file writes it again"
+                .to_owned()
+        }
         Some("publishes") => {
             "; restore it, or move it away: then the publish is made again".to_owned()
         }

@@ -94,6 +94,23 @@ fn flip(path: &Path) {
 }
 
 #[test]
+fn a_damaged_note_of_a_file_is_a_difference_and_can_be_moved_away() {
+    let filled = Filled::new();
+    let note = filled.objects("inputs").remove(0);
+    fs::write(&note, "{").unwrap();
+    let remedy = "move it away, the next backfill of that file writes it again";
+    let output = filled.verify();
+    expect(&output, 1, remedy);
+    expect(&output, 1, "parcel.events[0] offsets [0, 4) not read again");
+    let differences = said(&output).matches("DIFFERENCE ").count();
+    assert_eq!(differences, 1, "{}", said(&output));
+    expect(&filled.backfill(), 65, remedy);
+    fs::remove_file(note).unwrap();
+    expect(&filled.backfill(), 0, "");
+    filled.check_sound();
+}
+
+#[test]
 fn a_store_without_its_mark_or_with_a_damaged_one_is_told_from_none() {
     let filled = Filled::new();
     let mark = filled.site.store().join("store.json");
