@@ -162,3 +162,13 @@ fn a_shard_of_files_whose_checkpoints_are_all_damaged_is_read_again_without_them
     expect(&filled.backfill(), 0, "4 applied");
     filled.check_sound();
 }
+
+#[test]
+fn a_damaged_object_of_the_history_is_named_with_its_remedy_and_made_again() {
+    let filled = Filled::new();
+    let object = filled.objects("history/final_cells").remove(0);
+    flip(&object);
+    expect(&filled.verify(), 1, "; whoever publishes next, or a backfill, writes it again");
+    expect(&filled.backfill(), 0, "publish 2 ");
+    filled.check_sound();
+}
