@@ -72,7 +72,12 @@ async fn check_owner(config: &Config, cluster_id: String) -> Option<Fault> {
     let location = &config.store.location;
     let asking = Owner { cluster_id, group: config.kafka.group.clone() };
     let owned = async {
-        let Some(store) = Store::open_existing(location).await? else { return Ok(()) };
+        let store = match Store::open_existing(location).await {
+            Ok(Some(store)) => store,
+            // `run` writes store.json again.
+            Ok(None) | Err(StoreError::Unmarked { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         store.owner().await?.map_or(Ok(()), |owner| owner.check(&asking))
     };
     let error: StoreError = owned.await.err()?;

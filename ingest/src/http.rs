@@ -1,5 +1,7 @@
 //! The HTTP server: metrics, health, and a page that says where things are.
 
+mod places;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +11,15 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
+use self::places::Places;
 use crate::business;
 use crate::error::{Exit, Failure};
 use crate::metrics::Metrics;
@@ -29,7 +32,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(300);
 /// A pause after a connection that could not be accepted, for want of files for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections served at a time; more wait in the system's queue.
+/// Connections served at a time. Who comes while all are taken gets the place of a silent one.
 const CONNECTIONS_MAX: usize = 64;
 
 const TEXT_0_0_4: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -68,9 +71,8 @@ pub async fn serve(listener: TcpListener, pages: Pages) {
         .route("/-/healthy", get(|| async { "healthy\n" }))
         .route("/-/ready", get(ready))
         .with_state(pages);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Places::new(CONNECTIONS_MAX);
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -79,13 +81,20 @@ pub async fn serve(listener: TcpListener, pages: Pages) {
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
+        let place = Arc::new(places.take().await);
+        let router = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
-            let _place = place;
+            let service = service_fn(|request| {
+                let (answer, place) = (router.call(request), Arc::clone(&place));
+                async move { place.answer(answer).await }
+            });
             let mut server = Builder::new(TokioExecutor::new()).http1_only();
             server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
             let connection = server.serve_connection(TokioIo::new(stream), service);
-            let _ = timeout(CONNECTION_LIFETIME, connection).await;
+            tokio::select! {
+                _ = timeout(CONNECTION_LIFETIME, connection) => {}
+                () = place.lost() => {}
+            }
         });
     }
 }

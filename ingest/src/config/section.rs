@@ -107,8 +107,9 @@ impl Section {
         let table = match self.table.remove(name) {
             None => Table::new(),
             Some(Value::Table(table)) => table,
-            Some(other) => {
-                faults.push(self.fault(name, Some(&other), format!("write a section [{path}]")));
+            Some(_) => {
+                // What stands there may be what belongs in the section, secrets included.
+                faults.push(self.fault(name, None, format!("write a section [{path}]")));
                 Table::new()
             }
         };
@@ -212,8 +213,11 @@ impl Section {
                 }
                 Err(error) => faults.push(Fault {
                     key: self.key(&format!("secret_files.\"{key}\"")),
-                    value: file,
-                    remedy: format!("the file cannot be read: {error}"),
+                    // It is the secret itself where somebody took this for `properties`.
+                    value: String::new(),
+                    remedy: format!(
+                        "the file cannot be read: {error}; write the path of a file that holds the value"
+                    ),
                 }),
             }
         }
@@ -222,12 +226,10 @@ impl Section {
 
     /// Complains about what nobody took.
     pub(super) fn finish(self, faults: &mut Vec<Fault>) {
-        for (name, value) in &self.table {
+        for name in self.table.keys() {
             let remedy = "is not a known key; remove it, or check its spelling and section";
-            // A secret may stand at the wrong place in these, so their values are not shown.
-            let may_be_secret = matches!(&*self.path, "kafka" | "store");
-            let value = Some(value).filter(|value| !value.is_table() && !may_be_secret);
-            faults.push(self.fault(name, value, remedy));
+            // A secret may stand at the wrong place, so the value is not shown.
+            faults.push(self.fault(name, None, remedy));
         }
     }
 }

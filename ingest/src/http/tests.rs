@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::places::SILENCE_MAX;
 use super::*;
 
 /// A server on a port of its own, until the test's runtime ends.
@@ -100,9 +101,9 @@ async fn a_client_that_sends_half_a_head_is_let_go() {
     assert!(waited < CONNECTION_LIFETIME, "{waited:?}");
 }
 
-/// More clients than places, all silent: whoever comes next is served once they are let go.
+/// As many clients as there are places, and none of them says anything.
 #[tokio::test(start_paused = true)]
-async fn silent_clients_do_not_keep_the_others_out_for_ever() {
+async fn silent_clients_keep_nobody_out() {
     let (address, _) = start().await;
     let mut silent = Vec::new();
     for _ in 0..CONNECTIONS_MAX {
@@ -110,5 +111,52 @@ async fn silent_clients_do_not_keep_the_others_out_for_ever() {
     }
     let asked = Instant::now();
     assert_eq!(get_page(address, "/-/healthy").await.0, "200");
-    assert!(asked.elapsed() <= 2 * HEADER_TIMEOUT, "waited for {:?}", asked.elapsed());
+    assert!(asked.elapsed() <= 2 * SILENCE_MAX, "waited for {:?}", asked.elapsed());
+    let mut left = Vec::new();
+    silent[0].read_to_end(&mut left).await.expect("the first was let go");
+    assert!(asked.elapsed() <= 2 * SILENCE_MAX, "let go after {:?}", asked.elapsed());
+}
+
+/// A client that was answered, and keeps its connection, is as silent as one that never asked.
+#[tokio::test(start_paused = true)]
+async fn answered_clients_that_stay_keep_nobody_out() {
+    let (address, _) = start().await;
+    let mut stay = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let request = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request).await.expect("sent");
+        let mut begins = [0; 12];
+        stream.read_exact(&mut begins).await.expect("an answer");
+        assert_eq!(&begins, b"HTTP/1.1 200");
+        stay.push(stream);
+    }
+    let asked = Instant::now();
+    assert_eq!(get_page(address, "/-/healthy").await.0, "200");
+    assert!(asked.elapsed() <= 2 * SILENCE_MAX, "waited for {:?}", asked.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_being_answered_keeps_its_place() {
+    let places = Places::new(2);
+    let (busy, silent) = (places.take().await, places.take().await);
+    let (finish, finished) = tokio::sync::oneshot::channel::<()>();
+    let answering = async {
+        busy.answer(finished).await.expect("it is finished");
+    };
+    let third = async {
+        let began = Instant::now();
+        let place = tokio::select! {
+            place = places.take() => place,
+            () = busy.lost() => panic!("the busy one was asked to go"),
+            () = async { silent.lost().await; drop(silent); std::future::pending().await } => {
+                unreachable!("it is pending")
+            }
+        };
+        assert!(began.elapsed() >= SILENCE_MAX, "a silent one is given time");
+        finish.send(()).expect("it is awaited");
+        place
+    };
+    let ((), place) = tokio::join!(answering, third);
+    drop(place);
 }

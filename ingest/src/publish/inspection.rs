@@ -1,7 +1,7 @@
 //! Looking whether the store holds what the newest manifest says, and nothing else that a reader or
 //! a later publisher would find.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures::TryStreamExt;
 use object_store::path::Path;
@@ -14,8 +14,8 @@ use crate::store::failed;
 impl Publisher {
     /// Compares every file with the newest manifest; the next publish writes again those that
     /// differ, and deletes those that nobody names. An old publisher that woke up late, or one that
-    /// ended too early, may have left such files. Of the history, whose objects nobody replaces, it
-    /// only looks whether they are there; they are compared when they are read.
+    /// ended too early, may have left such files. An object of the history that is damaged is treated
+    /// as one that is gone: what it held is kept anew, under another key, from the tables.
     ///
     /// # Errors
     /// Where the store fails.
@@ -23,12 +23,7 @@ impl Publisher {
         let Some(newest) = self.newest().cloned() else { return Ok(()) };
         let mut damaged = BTreeSet::new();
         for (key, entry) in &newest.files {
-            let whole = match self.store.get(&Path::from(key.as_str())).await {
-                Ok(bytes) => file_hash(&bytes) == entry.file_hash,
-                Err(error) if error.is_not_found() => false,
-                Err(error) => return Err(error.into()),
-            };
-            if !whole {
+            if !self.is_whole(key, &entry.file_hash).await? {
                 damaged.insert(key.clone());
             }
         }
@@ -43,25 +38,33 @@ impl Publisher {
         Ok(())
     }
 
-    /// Looks whether every object of the newest manifest is there, and deletes those that neither of
+    /// Whether an object is there, and what a manifest says.
+    async fn is_whole(&self, key: &str, hash: &str) -> Result<bool, PublishError> {
+        match self.store.get(&Path::from(key)).await {
+            Ok(bytes) => Ok(file_hash(&bytes) == hash),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Compares every object with the newest manifest, and deletes those that neither of
     /// the two newest names and no later one will.
     async fn inspect_history(&mut self, newest: &Manifest) -> Result<(), PublishError> {
         let listing = self.store.objects().list(Some(&history::folder()));
         let found: Vec<_> =
             listing.try_collect().await.map_err(failed("listing", &history::folder()))?;
-        let sizes: BTreeMap<&str, u64> =
-            found.iter().map(|object| (object.location.as_ref(), object.size)).collect();
         for (place, entry) in &newest.history {
-            if sizes.get(&*entry.key) != Some(&entry.bytes) {
+            if !self.is_whole(&entry.key, &entry.file_hash).await? {
                 self.damaged.insert(place.clone());
             }
         }
         let named = self.named();
-        let is_left = |key: &&&str| {
-            !named.contains(**key)
+        let is_left = |key: &&str| {
+            !named.contains(*key)
                 && history::number(key).is_some_and(|made_for| made_for <= newest.publish)
         };
-        self.discard(sizes.keys().filter(is_left).copied()).await;
+        let keys = found.iter().map(|object| object.location.as_ref());
+        self.discard(keys.filter(is_left)).await;
         Ok(())
     }
 

@@ -175,9 +175,7 @@ impl Manifest {
         if (has_checksum && end != end_of(body).as_bytes())
             || (!has_checksum && manifest.format >= HISTORY_SINCE)
         {
-            let fault = "its checksum is not that of its content; restore it, or move it away: then \
-                         the publish is made again";
-            return Err(fault.to_owned());
+            return Err("its checksum is not that of its content".to_owned());
         }
         Ok(manifest)
     }

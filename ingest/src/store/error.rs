@@ -2,7 +2,7 @@
 
 use object_store::path::Path;
 
-use super::owner::STORE_FORMAT;
+use super::owner::{STORE_FORMAT, store_content};
 use super::probe;
 use crate::error::{Exit, Kind};
 
@@ -50,12 +50,25 @@ pub enum StoreError {
         tries: u32,
     },
     /// An object holds something else than it should.
-    #[error("{key} cannot be understood: {reason}")]
+    #[error("{key} cannot be understood: {reason}{}", remedy(key))]
     Unreadable {
         /// The object's key.
         key: String,
         /// Why.
         reason: String,
+    },
+    /// Objects of a store are there, and nothing says that it is one.
+    #[error(
+        "{place} has {} of a store, but no store.json; restore it from a copy, or write \
+         {} into it if this is a store of Postroad's",
+        folders.join(", "),
+        store_content()
+    )]
+    Unmarked {
+        /// Where.
+        place: String,
+        /// What is there.
+        folders: Vec<String>,
     },
     /// The store is of a newer format.
     #[error(
@@ -98,7 +111,7 @@ impl StoreError {
             | Self::Options { .. }
             | Self::Newer { .. }
             | Self::Foreign { .. } => Kind::Config,
-            Self::Unreadable { .. } => Kind::Data,
+            Self::Unreadable { .. } | Self::Unmarked { .. } => Kind::Data,
         }
     }
 
@@ -108,6 +121,27 @@ impl StoreError {
             Self::Open { .. } => Exit::CantCreate,
             error => Exit::of(error.kind()),
         }
+    }
+}
+
+/// What to do about an object that cannot be understood, where that depends on no more than its place.
+fn remedy(key: &str) -> String {
+    match key.split('/').next() {
+        Some("store.json") => {
+            format!("; restore it from a copy of the store, or write {} into it", store_content())
+        }
+        Some("inputs") => {
+            "; it only notes where a file of a backfill lies: move it away, the next \
+                           backfill of that file writes it again"
+                .to_owned()
+        }
+        Some("publishes") => {
+            "; restore it, or move it away: then the publish is made again".to_owned()
+        }
+        Some("references") => "; restore it, or move it away: it is written again with the next \
+                               publish that uses it"
+            .to_owned(),
+        _ => String::new(),
     }
 }
 

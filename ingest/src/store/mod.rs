@@ -209,6 +209,17 @@ impl Store {
         found.bytes().await.map_err(failed("reading", key))
     }
 
+    /// Reads one JSON object.
+    ///
+    /// # Errors
+    /// Where it is missing, or cannot be read or understood.
+    pub(crate) async fn read_json<T: for<'de> Deserialize<'de>>(
+        &self,
+        key: &Path,
+    ) -> Result<T, StoreError> {
+        from_json(key, &self.get(key).await?)
+    }
+
     /// The keys of everything below a folder, in order.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
@@ -16,7 +17,7 @@ use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::signing::OpenSsl;
-use super::{PACE, Store, StoreError};
+use super::{PACE, Store, StoreError, failed};
 use crate::error::chain;
 
 /// How long one request may take, from its connection to the end of its answer.
@@ -203,14 +204,27 @@ impl Store {
     /// Opens a store that is there, and makes nothing; `None` where there is none.
     ///
     /// # Errors
-    /// Where it cannot be opened or read, or is of a newer format.
+    /// Where it cannot be opened or read, is of a newer format, or has lost what says that it is a store.
     pub async fn open_existing(location: &Location) -> Result<Option<Self>, StoreError> {
         // Opening a folder would make it.
-        if matches!(location, Location::Folder(root) if !root.join("store.json").exists()) {
+        if matches!(location, Location::Folder(root) if !root.is_dir()) {
             return Ok(None);
         }
         let store = Self::open(location)?;
-        Ok(store.exists().await?.then_some(store))
+        if store.exists().await? {
+            return Ok(Some(store));
+        }
+        let mut folders = Vec::new();
+        for folder in ["state", "publishes", "tables"].map(Path::from) {
+            let first = store.objects.list(Some(&folder)).try_next().await;
+            if first.map_err(failed("listing", &folder))?.is_some() {
+                folders.push(format!("{folder}/"));
+            }
+        }
+        if folders.is_empty() {
+            return Ok(None);
+        }
+        Err(StoreError::Unmarked { place: location.to_string(), folders })
     }
 
     /// Opens the store at a place. Nothing is asked of an object store yet.

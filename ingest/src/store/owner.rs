@@ -130,6 +130,12 @@ impl Store {
     }
 }
 
+/// What `store.json` holds.
+pub(super) fn store_content() -> String {
+    let ours = StoreJson { format: STORE_FORMAT };
+    serde_json::to_string(&ours).expect("a plain struct serialises")
+}
+
 fn store_key() -> Path {
     Path::from("store.json")
 }

@@ -19,7 +19,7 @@ impl Store {
         if self.create(&key, set.content()).await? {
             return Ok(());
         }
-        Err(unreadable(&key, "its content is not what its name says; restore it, or move it away"))
+        Err(unreadable(&key, "its content is not what its name says"))
     }
 
     /// The set of a version; `None` where the store does not keep it.

@@ -82,9 +82,9 @@ impl Default for VerifyOptions {
 /// Where the store or the log cannot be read. A difference is no error, but in the report.
 pub async fn verify(config: &Config, options: VerifyOptions) -> Result<Report, Failure> {
     let store = open_store(config).await?;
-    let sources = Sources::open(config, &store).await?;
     let mut report =
         Report { reference_stands_in: config.reference.stands_in(), ..Report::default() };
+    let sources = Sources::open(config, &store, &mut report.tables.differences).await?;
     let (number, pinned) = pin(&store, options.patience, &mut report.tables.differences).await?;
     report.publish = number;
     let bench = Bench {

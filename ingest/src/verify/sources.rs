@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use object_store::path::Path;
 use postroad_schemas::units::NextOffset;
 
+use super::compare::{Difference, Differences};
 use super::log::{Log, Partition};
 use super::store_failure;
-use crate::backfill::inputs::{Input, recorded};
+use crate::backfill::inputs::Input;
 use crate::checkpoint::{ShardId, Source};
 use crate::config::Config;
-use crate::error::{Exit, Failure, chain};
+use crate::error::{Exit, Failure, Kind, chain};
 use crate::run::prepare::{MOCK_CLUSTER, kafka_settings};
 use crate::source::kafka::{
     KafkaCluster, KafkaQueries, LogReader, QUERY_TIMEOUT, QueryError, TopicPartition,
@@ -34,13 +36,31 @@ struct Kafka {
 }
 
 impl Sources {
-    pub(super) async fn open(config: &Config, store: &Store) -> Result<Self, Failure> {
+    /// Connects, and reads which files there are. A note of one that is damaged is a difference.
+    pub(super) async fn open(
+        config: &Config,
+        store: &Store,
+        differences: &mut Vec<Difference>,
+    ) -> Result<Self, Failure> {
         let owner = store.owner().await.map_err(|error| store_failure(&error))?;
         let kafka = match owner {
             Some(owner) => Some(Kafka::connect(config, owner).await?),
             None => None,
         };
-        let inputs = recorded(store).await.map_err(|error| store_failure(&error))?;
+        let mut inputs = Vec::new();
+        let mut of_inputs = Differences::at("inputs");
+        let keys =
+            store.list(&Path::from("inputs")).await.map_err(|error| store_failure(&error))?;
+        for key in keys {
+            match store.read_json::<Input>(&key).await {
+                Ok(input) => inputs.push(input),
+                Err(error) if error.kind() == Kind::Data => {
+                    of_inputs.check(key.as_ref(), "object", format!("damaged: {error}"), "whole");
+                }
+                Err(error) => return Err(store_failure(&error)),
+            }
+        }
+        differences.extend(of_inputs.into_vec());
         Ok(Self { kafka, inputs })
     }
 

@@ -2,6 +2,7 @@
 //! it names whatever is altered.
 
 mod alter;
+mod damaged;
 mod references;
 
 use std::collections::BTreeSet;

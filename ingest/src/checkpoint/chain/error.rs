@@ -36,7 +36,8 @@ pub enum ChainError {
     },
     /// Objects exist, and every one of them is damaged. Beginning anew would hide a loss, so nothing is begun.
     #[error(
-        "could not recover {prefix}: all {count} objects are damaged, the newest, {newest}, because {damage}"
+        "could not recover {prefix}: all {count} objects are damaged, the newest, {newest}, because {damage}; \
+         restore them, or, for a shard of files, remove them: the next backfill reads the file again"
     )]
     AllDamaged {
         /// The chain.

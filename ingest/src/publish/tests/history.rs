@@ -68,9 +68,10 @@ async fn one_copy_of_what_was_final_is_enough() {
     }
 }
 
-/// What is gone is made again with the next publish, though nothing in it has changed.
+/// What is gone or damaged, be it by one bit, is made again with the next publish, though nothing in it
+/// has changed.
 #[tokio::test]
-async fn an_object_that_is_gone_is_made_again() {
+async fn an_object_that_is_gone_or_damaged_is_made_again() {
     for place in [final_cells_place(date(6, 1)), restatements_place(date(6, 1))] {
         for is_deleted in [false, true] {
             let mut desk = Desk::new();
@@ -81,7 +82,7 @@ async fn an_object_that_is_gone_is_made_again() {
             if is_deleted {
                 desk.inner.delete(&lost).await.expect("deleted");
             } else {
-                desk.inner.put(&lost, "cut".into()).await.expect("damaged");
+                damage(&desk, &lost).await;
             }
             publisher.inspect_files().await.expect("an inspection");
             logs[0].express(date(6, 20));
