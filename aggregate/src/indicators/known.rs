@@ -1,10 +1,13 @@
 //! Which days are known: whether a day's figures are the log's or a baseline's, and whether a base is whole.
 //!
-//! A base of which a part is missing would make everybody a winner, so it has to be found out:
+//! A base of which a part is missing would make everybody a winner, and a period of which a part is missing a
+//! loser, so both have to be found out:
 //!
-//! - Where the settings say from when on the log has everything (`data_from`), they are believed.
+//! - Where the settings say from when on the log has everything (`data_from`), they are believed: of days
+//!   before that only baselines tell anything.
 //! - Baselines count on the days from their first to their last, and the log's own cells do not: of the
-//!   days before a log begins it has stray events only. From `data_from` on all days are the log's.
+//!   days before a log begins it has stray events only. From `data_from` on all days are the log's. Days
+//!   between the last baseline and the log are a hole, whether a period reaches into it or its base.
 //! - Else a base is whole where anything happened as early in it as in the period that is held against it,
 //!   or in the week before it, and on a tenth as many days at least. A log that began in July has no first
 //!   half to grow from, nor does a record of long ago make one; a log that has a single day of each year
@@ -71,13 +74,13 @@ impl Known {
         Base { days, is_whole: self.has_base(period, days) }
     }
 
-    /// Whether all of a base is known that a period is held against.
+    /// Whether all of a period is known, and of a base that it is held against.
     pub fn has_base(&self, period: Range, base: Range) -> bool {
+        if !self.may_have(period) || self.has_hole(base) {
+            return false;
+        }
         if let (Some(from), None) = (self.data_from, self.baselines) {
             return from <= base.first;
-        }
-        if self.hole().is_some_and(|hole| base.first <= hole.last && hole.first <= base.last) {
-            return false;
         }
         let (own, before) = (self.within(period), self.within(base));
         let Some(first) = own.first() else { return false };
@@ -100,16 +103,23 @@ impl Known {
         begin.is_some_and(|begin| begin <= days.first)
     }
 
-    /// Whether nobody says that a part of some days is missing.
+    /// Whether nothing says that a part of some days is missing.
     pub fn may_have(&self, days: Range) -> bool {
-        self.data_from.is_none_or(|from| from <= days.first)
-            || self.baselines.is_some_and(|baselines| baselines.first <= days.first)
+        let is_given = self.data_from.is_none_or(|from| from <= days.first)
+            || self.baselines.is_some_and(|baselines| baselines.first <= days.first);
+        is_given && !self.has_hole(days)
+    }
+
+    /// Whether some days reach into those between the last baseline and the log.
+    fn has_hole(&self, days: Range) -> bool {
+        self.hole().is_some_and(|hole| days.first <= hole.last && hole.first <= days.last)
     }
 
     /// The days between the last baseline and the first day of the log.
     fn hole(&self) -> Option<Range> {
         let first = self.baselines?.last.plus_days(1);
-        let from = self.data_from.or_else(|| self.days.iter().find(|day| **day >= first).copied());
+        let begin = || self.days.get(self.days.partition_point(|day| *day < first)).copied();
+        let from = self.data_from.or_else(begin);
         let last = from?.plus_days(-1);
         (first <= last).then_some(Range { first, last })
     }
@@ -199,6 +209,21 @@ mod tests {
         }
         let known = known(Some("2020-12-01"), &[("2020-01-01", "2020-12-31")], &log);
         assert!(known.is_the_logs(day("2020-12-01")), "the log's from then on");
+    }
+
+    #[test]
+    fn days_between_the_last_baseline_and_the_log_are_missing_wherever_they_are_asked_for() {
+        let given = [("2020-01-01", "2020-12-31")];
+        for data_from in [None, Some("2021-03-01")] {
+            let known = known(data_from, &given, &[("2021-03-01", "2022-06-30")]);
+            assert!(!has_half(&known), "of the period");
+            let next = (range("2022-01-01", "2022-06-30"), range("2021-01-01", "2021-06-30"));
+            assert!(!known.has_base(next.0, next.1), "of the base");
+            assert!(!known.may_have(range("2020-12-01", "2021-01-01")));
+            assert!(known.may_have(range("2020-12-01", "2020-12-31")));
+            let after = (range("2021-03-01", "2021-06-30"), range("2020-03-01", "2020-06-30"));
+            assert!(known.has_base(after.0, after.1) && known.may_have(after.0));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! DOMAIN's canonical cases, by their numbers.
 
 mod held;
+mod incomplete;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
