@@ -12,6 +12,7 @@
 //!   or in the week before it, and on a tenth as many days at least. A log that began in July has no first
 //!   half to grow from, nor does a record of long ago make one; a log that has a single day of each year
 //!   has both.
+//! - What is held against a whole year, as attainment is, needs something of the year's first week.
 
 use postroad_schemas::units::BusinessDay;
 
@@ -108,6 +109,20 @@ impl Known {
         let is_given = self.data_from.is_none_or(|from| from <= days.first)
             || self.baselines.is_some_and(|baselines| baselines.first <= days.first);
         is_given && !self.has_hole(days)
+    }
+
+    /// Whether some days are known from the first of them on, so that they can be told of as a whole. Where
+    /// nobody has said so, days of which the first week is silent are those of a log that began later.
+    /// One with a single day, or of fewer than a tenth of the days since, says nothing by a silent week.
+    pub fn has_from_start(&self, days: Range) -> bool {
+        if !self.may_have(days) || self.data_from.is_some() {
+            return self.may_have(days);
+        }
+        let seen = self.within(days);
+        let Some(first) = seen.first() else { return false };
+        let since = usize::try_from(days.last.days() - first.days() + 1).unwrap_or_default();
+        let is_sparse = seen.len() == 1 || seen.len().saturating_mul(THIN) < since;
+        first.days() - days.first.days() < WEEK || is_sparse
     }
 
     /// Whether some days reach into those between the last baseline and the log.

@@ -51,3 +51,45 @@ fn an_own_period_that_begins_before_everything_that_is_given_is_incomplete() {
     daily(&mut case, "2021-03-01", "2021-06-30", 11_000);
     check_yoy(&case, "2021-06-30", YTD, Err(Why::BaseIncomplete));
 }
+
+#[test]
+fn attainment_is_unknown_where_the_year_is_not_known_from_its_start() {
+    let plan = |case: &Case| {
+        let rows = case.evaluate("2021-12-31");
+        let of = |unit| row(&rows, unit, REVENUE, (YTD, Comparison::Plan));
+        [of(prefecture(210_100)), of(Unit::Province(code(PROVINCE)))]
+    };
+    for data_from in [None, Some(day("2021-07-01"))] {
+        let mut case = Case { data_from, ..Case::default() };
+        case.plans = "210100,total,revenue,2021,36500,plan\n".to_owned();
+        daily(&mut case, "2021-07-01", "2021-12-31", 100);
+        for row in plan(&case) {
+            assert_eq!((row.own, row.benchmark), (None, None));
+            assert_eq!((row.light, row.why), (Some(Light::Unknown), Some(Why::BaseIncomplete)));
+            assert_eq!(row.base, Some(3_650_000.into()), "what is planned is known");
+        }
+        // Baselines of the days before make the year whole.
+        baselines(&mut case, "2021-01-01", "2021-06-30");
+        assert!(plan(&case).iter().all(|row| row.own.is_some()));
+    }
+    let mut whole = Case::default();
+    whole.plans = "210100,total,revenue,2021,36500,plan\n".to_owned();
+    daily(&mut whole, "2021-01-04", "2021-12-31", 100);
+    assert!(
+        plan(&whole).iter().all(|row| row.own.is_some()),
+        "a long holiday is no mid-year start"
+    );
+}
+
+#[test]
+fn a_log_of_a_day_now_and_then_says_nothing_by_a_silent_january() {
+    let mut case = Case::default();
+    case.plans = "210100,total,revenue,2021,100,plan\n".to_owned();
+    case.add("2021-03-20", 210_100, Product::Express, 1, 20);
+    let plan = |case: &Case| {
+        row(&case.evaluate("2021-06-30"), prefecture(210_100), REVENUE, (YTD, Comparison::Plan))
+    };
+    assert_eq!(plan(&case).own, Some(percent("20")));
+    case.add("2021-05-20", 210_100, Product::Express, 1, 20);
+    assert_eq!(plan(&case).own, Some(percent("40")));
+}
