@@ -49,12 +49,13 @@ impl Growth {
         base: Base,
     ) -> Self {
         let figure = |range| figure(book, (unit, scope, measure), range);
-        let mut growth = Self::of(measure, figure(value), figure(base.days));
-        if !base.is_whole {
-            growth.base = None;
-            growth.growth = Err(Why::BaseIncomplete);
-        }
-        growth
+        let growth = Self::of(measure, figure(value), figure(base.days));
+        if base.is_whole { growth } else { growth.incomplete() }
+    }
+
+    /// The same where a part of what it is reckoned from is missing.
+    fn incomplete(self) -> Self {
+        Self { base: None, growth: Err(Why::BaseIncomplete), ..self }
     }
 }
 
@@ -250,7 +251,8 @@ pub(super) fn rows(
         }
         let is_short = matches!(period, Period::Day | Period::Days7 | Period::Days30 | Period::Mtd);
         if is_short && measure == Measure::Volume && scope.line() == Some(Line::Parcel) {
-            row(Comparison::Peak, peak(book, of, days));
+            let peak = peak(book, of, days);
+            peak.into_iter().for_each(|peak| row(Comparison::Peak, peak));
         }
     }
 }
@@ -265,13 +267,18 @@ fn daily_average(growth: Growth, (value, base): (Range, Range)) -> Growth {
     Growth { growth: growth.growth.and(averages.growth), ..averages }
 }
 
-/// How busy a period is: its daily average against that of the year to date, of which it is a part.
-fn peak(book: &Book, of: (Unit, Scope, Measure), days: Range) -> Growth {
-    let year = Period::Ytd.range(book.as_of()).expect("every day has a year to date");
+/// How busy a period is: its daily average against that of the year to date, of which it has to be a part.
+/// Unknown in a year that is not known from its start: its average would be of days that nobody saw.
+fn peak(book: &Book, of: (Unit, Scope, Measure), days: Range) -> Option<Growth> {
+    let year = Period::Ytd.range(book.as_of())?;
+    if days.first < year.first {
+        return None;
+    }
     let average = |range: Range| {
         figure(book, of, range).map(|sum| Exact::new_raw(*sum.numer(), range.days().into()))
     };
-    Growth::of(of.2, average(days), average(year))
+    let peak = Growth::of(of.2, average(days), average(year));
+    Some(if book.known().has_from_start(year) { peak } else { peak.incomplete() })
 }
 
 /// √((1 + g₁)(1 + g₂)) − 1: the one figure that is no fraction. It is rounded to a millionth of a per

@@ -566,6 +566,7 @@ fn structure_concentration_and_peak_are_shares_of_a_whole() {
     let mut case = Case::default();
     case.add("2021-11-01", 210_100, Product::Express, 10, 300);
     case.add("2021-11-01", 210_200, Product::Savings, 0, 100);
+    case.add("2021-01-01", 210_200, Product::Savings, 0, 0);
     case.add("2021-11-10", 210_100, Product::Express, 20, 0);
     let rows = case.evaluate("2021-11-10");
     let province = Unit::Province(code(PROVINCE));

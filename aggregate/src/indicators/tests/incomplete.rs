@@ -93,3 +93,31 @@ fn a_log_of_a_day_now_and_then_says_nothing_by_a_silent_january() {
     case.add("2021-05-20", 210_100, Product::Express, 1, 20);
     assert_eq!(plan(&case).own, Some(percent("40")));
 }
+
+#[test]
+fn a_peak_is_unknown_where_the_year_is_not_known_from_its_start() {
+    let mut case = Case::default();
+    daily(&mut case, "2021-11-01", "2021-11-10", 1);
+    let peak = |case: &Case| {
+        let rows = case.evaluate("2021-11-10");
+        let of = (PARCEL, Measure::Volume);
+        row(&rows, prefecture(210_100), of, (Period::Day, Comparison::Peak))
+    };
+    assert_eq!((peak(&case).own, peak(&case).why), (None, Some(Why::BaseIncomplete)));
+    daily(&mut case, "2021-01-01", "2021-10-31", 1);
+    assert_eq!(peak(&case).own, Some(percent("0")));
+}
+
+#[test]
+fn a_peak_is_of_days_of_the_year_that_it_is_held_against() {
+    let mut case = Case::default();
+    daily(&mut case, "2020-12-01", "2021-01-20", 1);
+    let rows = case.evaluate("2021-01-20");
+    let mut peaks: Vec<Period> = Vec::new();
+    for row in rows.iter().filter(|row| row.comparison == Comparison::Peak) {
+        if (row.unit, row.scope) == (prefecture(210_100), PARCEL) {
+            peaks.push(row.period);
+        }
+    }
+    assert_eq!(peaks, [Period::Day, Period::Days7, Period::Mtd], "30 days began in December");
+}
