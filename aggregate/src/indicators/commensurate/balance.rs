@@ -118,6 +118,7 @@ fn published_share(input: &Input<'_>, unit: Unit) -> Option<Held> {
     let year_end = year_end(input);
     let fits = |benchmark: &&Benchmark| {
         (benchmark.versus, benchmark.measure) == (Versus::Industry, Measure::Share)
+            && benchmark.line == Some(Line::Finance)
             && (benchmark.level, benchmark.code) == (level, Some(code))
             && benchmark.period_end <= year_end
             && year_end.days() - benchmark.period_end.days() <= input.settings.stale_after_days

@@ -260,3 +260,16 @@ fn a_peer_of_another_province_is_none_and_one_of_the_very_province_counts_first(
         Light::Green,
     );
 }
+
+#[test]
+fn a_published_share_of_another_line_is_none_of_the_balance() {
+    let mut case = grown(&[(210_100, 110)]);
+    case.balances = "210100,2020-12-31,100,2000,bank\n210100,2021-06-30,1,2000,bank\n".into();
+    for line in ["parcel", "total"] {
+        let row = format!(
+            "industry,prefecture,210100,{line},share,2020-01-01,2020-12-31,,,2021-07-20,s,,30\n"
+        );
+        case.benchmarks += &row;
+    }
+    check_gap(&share(&case, "2021-06-30", prefecture(210_100)), "5", "0", Light::Green);
+}
