@@ -109,7 +109,7 @@ pub(super) fn share_row(input: &Input<'_>, book: &Book, unit: Unit) -> Indicator
     row.against(held, input.settings)
 }
 
-/// The very unit's share at the end of the year before, in its newest word.
+/// The very unit's share on the last day of the year before, in its newest word.
 fn published_share(input: &Input<'_>, unit: Unit) -> Option<Held> {
     let (level, code) = match unit {
         Unit::Prefecture(code) => (Level::Prefecture, code),
@@ -120,11 +120,10 @@ fn published_share(input: &Input<'_>, unit: Unit) -> Option<Held> {
         (benchmark.versus, benchmark.measure) == (Versus::Industry, Measure::Share)
             && benchmark.line == Some(Line::Finance)
             && (benchmark.level, benchmark.code) == (level, Some(code))
-            && benchmark.period_end <= year_end
-            && year_end.days() - benchmark.period_end.days() <= input.settings.stale_after_days
+            && benchmark.period_end == year_end
     };
     let fitting = input.reference.benchmarks.iter().filter(fits);
-    let newest = fitting.max_by_key(|benchmark| (benchmark.period_end, benchmark.published_at))?;
+    let newest = fitting.max_by_key(|benchmark| benchmark.published_at)?;
     let benchmark = exact(newest.percent);
     Some(Held { benchmark, level: Some(level), source: newest.source.clone() })
 }

@@ -273,3 +273,12 @@ fn a_published_share_of_another_line_is_none_of_the_balance() {
     }
     check_gap(&share(&case, "2021-06-30", prefecture(210_100)), "5", "0", Light::Green);
 }
+
+#[test]
+fn the_share_at_the_years_start_is_that_of_new_years_eve() {
+    let mut case = grown(&[(210_100, 110)]);
+    case.balances = "210100,2020-12-31,100,2000,bank\n210100,2021-06-30,1,2000,bank\n".into();
+    case.benchmarks +=
+        "industry,prefecture,210100,finance,share,2020-01-01,2020-09-30,,,2021-07-20,s,,9\n";
+    check_gap(&share(&case, "2021-06-30", prefecture(210_100)), "5", "0", Light::Green);
+}
