@@ -215,7 +215,7 @@ fn balances_of_long_ago_are_stale() {
 #[test]
 fn movements_that_the_log_does_not_have_make_no_loss() {
     let mut case = grown(&[(210_100, 110)]);
-    case.balances = "210100,2020-12-31,100,2000,bank\n".into();
+    case.balances = "210100,2020-12-31,100,2000,bank\n210100,2021-06-30,1,2000,bank\n".into();
     assert_eq!(share(&case, "2021-06-30", prefecture(210_100)).light, Some(Light::Green));
     case.data_from = Some(day("2021-04-01"));
     let unknown = share(&case, "2021-06-30", prefecture(210_100));
@@ -225,7 +225,7 @@ fn movements_that_the_log_does_not_have_make_no_loss() {
 #[test]
 fn a_published_share_counts_where_it_is_the_places_own_at_the_years_start() {
     let mut case = grown(&[(210_100, 110)]);
-    case.balances = "210100,2020-12-31,100,2000,bank\n".into();
+    case.balances = "210100,2020-12-31,100,2000,bank\n210100,2021-07-31,1,2000,bank\n".into();
     for (place, period, share) in [
         ("prefecture,210100", "2020-01-01,2020-12-31", "5.13"),
         ("prefecture,210100", "2021-01-01,2021-06-30", "5.02"),
@@ -281,4 +281,30 @@ fn the_share_at_the_years_start_is_that_of_new_years_eve() {
     case.benchmarks +=
         "industry,prefecture,210100,finance,share,2020-01-01,2020-09-30,,,2021-07-20,s,,9\n";
     check_gap(&share(&case, "2021-06-30", prefecture(210_100)), "5", "0", Light::Green);
+}
+
+/// Deposits of July are held against no market of June.
+#[test]
+fn the_own_balance_is_that_of_the_newest_markets_day() {
+    let mut case = grown(&[(210_100, 110)]);
+    for (on, yuan) in [("2021-06-30", 2), ("2021-07-01", 50)] {
+        let key = CellKey { day: day(on), prefecture: code(210_100), product: Product::Savings };
+        case.cells.entry(key).or_default().balance = Fen::new(yuan * 100);
+    }
+    case.balances = "210100,2020-12-31,100,2000,bank\n".into();
+    for unit in [prefecture(210_100), Unit::Province(code(PROVINCE))] {
+        let alone = share(&case, "2021-07-10", unit);
+        assert_eq!((alone.own, alone.why), (None, Some(Why::BenchmarkMissing)));
+    }
+    case.balances += "210100,2021-06-30,1,2040,bank\n";
+    let held = share(&case, "2021-07-31", prefecture(210_100));
+    check_gap(&held, "5", "0", Light::Green);
+    assert_eq!(held.days, Period::Ytd.range(day("2021-06-30")).expect("a year to date"));
+    // A market of the same year's July counts from its day on.
+    case.balances += "210100,2021-07-31,1,2040,bank\n";
+    check_gap(&share(&case, "2021-07-30", prefecture(210_100)), "5", "0", Light::Green);
+    assert_eq!(
+        share(&case, "2021-07-31", prefecture(210_100)).own,
+        Some(Exact::new(152 * 100, 2_040))
+    );
 }
