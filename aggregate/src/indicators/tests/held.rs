@@ -308,3 +308,22 @@ fn the_own_balance_is_that_of_the_newest_markets_day() {
         Some(Exact::new(152 * 100, 2_040))
     );
 }
+
+#[test]
+fn a_peer_whose_figure_is_stale_leaves_no_mean_of_the_others() {
+    let mut case = grown(&[(210_100, 110)]);
+    for row in [
+        "220000,total,revenue,2021-01-01,2021-03-31,20",
+        "230000,total,revenue,2021-01-01,2021-03-31,8",
+        "230000,total,revenue,2021-01-01,2021-09-30,8",
+    ] {
+        case.benchmark(&format!("peer,province,{row}"));
+    }
+    let peer = |case: &Case, as_of| ytd(case, as_of, prefecture(210_100), Comparison::Peer);
+    check_gap(&peer(&case, "2021-10-31"), "10", "-4", Light::Red);
+    let stale = peer(&case, "2021-12-31");
+    assert_eq!((stale.light, stale.why), (Some(Light::Unknown), Some(Why::BenchmarkStale)));
+    // Both have told something since, though nothing of one period.
+    case.benchmark("peer,province,220000,total,revenue,2021-01-01,2021-06-30,20");
+    assert_eq!(peer(&case, "2021-12-31").why, Some(Why::BenchmarkStale));
+}
