@@ -1,0 +1,27 @@
+//! What a province's prefectures come to where little is known of them, and how they have moved.
+
+use super::*;
+
+fn laggards(case: &Case, comparison: Comparison) -> Indicator {
+    let of = (Scope::Total, Measure::Laggards);
+    row(&case.evaluate("2021-06-30"), Unit::Province(code(PROVINCE)), of, (YTD, comparison))
+}
+
+#[test]
+fn nobody_is_counted_as_not_lagging_where_no_light_is_known() {
+    let mut case = Case::default();
+    case.add("2020-01-01", 210_100, Product::Express, 1, 100);
+    case.add("2021-01-01", 210_100, Product::Express, 1, 110);
+    for comparison in [Comparison::Local, Comparison::Plan, Comparison::Any] {
+        let counted = laggards(&case, comparison);
+        assert_eq!((counted.value, counted.own), (None, None), "{comparison}");
+        assert_eq!(counted.why, Some(Why::BenchmarkMissing), "{comparison}");
+    }
+    case.benchmark("local,prefecture,210100,,revenue,2021-01-01,2021-06-30,8.1");
+    for (comparison, lag) in
+        [(Comparison::Local, Some(0)), (Comparison::Plan, None), (Comparison::Any, Some(0))]
+    {
+        let lag = lag.map(Exact::from_integer);
+        assert_eq!(laggards(&case, comparison).value, lag, "{comparison}");
+    }
+}
