@@ -62,7 +62,8 @@ pub(super) fn last_year(as_of: BusinessDay) -> [Range; 2] {
     ]
 }
 
-/// The year to date against the annual plan; nothing where nothing is planned. Unknown where the year is not
+/// The year to date against the annual plan; nothing where nothing is planned, but for revenue of the total,
+/// which somebody ought to have planned. Unknown where the year is not
 /// known from its start: half of what was done is no attainment.
 pub(super) fn attainment(
     input: &Input<'_>,
@@ -76,8 +77,15 @@ pub(super) fn attainment(
             let members = book.members(province).iter();
             all(members.filter_map(|code| planned(input, book, *code, scope, measure)))
         }
-    }?;
+    };
     let days = Period::Ytd.range(input.as_of)?;
+    let Some(planned) = planned else {
+        let why = Why::BenchmarkMissing;
+        let missing = Growth { value: None, base: None, growth: Err(why) };
+        let row = Indicator::plain((of, Period::Ytd, days), Comparison::Plan, missing);
+        let is_missed = (scope, measure) == (Scope::Total, Measure::Revenue);
+        return is_missed.then(|| row.against(Err(why), input.settings));
+    };
     let whole = book.known().has_from_start(days).then_some(()).ok_or(Why::BaseIncomplete);
     let attained = || share(planned.done, planned.amount).ok_or(Why::BaseNotPositive);
     let growth = Growth {

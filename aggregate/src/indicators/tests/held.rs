@@ -171,13 +171,8 @@ fn a_total_without_a_plan_has_that_of_its_lines() {
     case.add("2021-01-01", 210_100, Product::Express, 1, 60);
     case.add("2021-01-01", 210_100, Product::Savings, 1, 30);
     case.plans = "210100,parcel,revenue,2021,100,plan\n".to_owned();
-    let has_total = |case: &Case| {
-        let rows = case.evaluate("2021-06-30");
-        rows.iter().any(|row| {
-            (row.scope, row.measure, row.comparison) == (REVENUE.0, REVENUE.1, Comparison::Plan)
-        })
-    };
-    assert!(!has_total(&case), "finance has business and no plan");
+    let without = ytd(&case, "2021-06-30", prefecture(210_100), Comparison::Plan);
+    assert_eq!(without.why, Some(Why::BenchmarkMissing), "finance has business and no plan");
     case.plans += "210100,finance,revenue,2021,100,plan\n";
     let total = ytd(&case, "2021-06-30", prefecture(210_100), Comparison::Plan);
     assert_eq!((total.own, total.base), (Some(percent("45")), Some(20_000.into())));
@@ -326,4 +321,19 @@ fn a_peer_whose_figure_is_stale_leaves_no_mean_of_the_others() {
     // Both have told something since, though nothing of one period.
     case.benchmark("peer,province,220000,total,revenue,2021-01-01,2021-06-30,20");
     assert_eq!(peer(&case, "2021-12-31").why, Some(Why::BenchmarkStale));
+}
+
+#[test]
+fn a_total_without_any_plan_is_unknown() {
+    let case = grown(&[(210_100, 110)]);
+    for unit in [prefecture(210_100), Unit::Province(code(PROVINCE))] {
+        let row = ytd(&case, "2021-06-30", unit, Comparison::Plan);
+        assert_eq!((row.own, row.benchmark, row.base), (None, None, None));
+        assert_eq!((row.light, row.why), (Some(Light::Unknown), Some(Why::BenchmarkMissing)));
+    }
+    let rows = case.evaluate("2021-06-30");
+    let mut plans = rows.iter().filter(|row| {
+        matches!(row.unit, Unit::Prefecture(_)) && row.comparison == Comparison::Plan
+    });
+    assert!(plans.all(|row| (row.scope, row.measure) == REVENUE), "of the total only");
 }
