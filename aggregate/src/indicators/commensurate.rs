@@ -42,7 +42,7 @@ pub(super) fn ranges(input: &Input<'_>) -> Vec<Range> {
         .filter(|benchmark| benchmark.period_end <= input.as_of && is_fresh(input, benchmark));
     for benchmark in counting {
         let own = range_of(benchmark);
-        ranges.extend([own, Period::Ytd.year_before(own)]);
+        ranges.extend([own, own.published_year_before()]);
     }
     ranges.extend(plan::last_year(input.as_of));
     ranges.extend(balance::ranges(input));
@@ -85,12 +85,11 @@ pub(super) fn rows(
 /// Growth over a benchmark's period, against it.
 fn grown(input: &Input<'_>, book: &Book, of: (Unit, Scope, Measure), versus: Versus) -> Indicator {
     let newest = newest(input, of, versus);
-    let days = newest.as_ref().map_or_else(
-        |_| Period::Ytd.range(input.as_of).expect("every day has a year to date"),
-        |(days, _)| *days,
-    );
-    let growth =
-        Growth::between(book, of, days, book.known().base(days, Period::Ytd.year_before(days)));
+    let year = Period::Ytd.range(input.as_of).expect("every day has a year to date");
+    let to_date = (year, Period::Ytd.year_before(year));
+    let published = |(days, _): &(Range, Held)| (*days, days.published_year_before());
+    let (days, before) = newest.as_ref().map_or(to_date, published);
+    let growth = Growth::between(book, of, days, book.known().base(days, before));
     let held = newest.map(|(_, held)| held);
     let comparison = match versus {
         Versus::Local => Comparison::Local,

@@ -50,6 +50,15 @@ impl Range {
         self.last.days() - self.first.days() + 1
     }
 
+    /// The same days a year before, as whoever publishes growth means them: what ends with a month ends with
+    /// that month then, too, so that growth to 28 February 2021 is over all 60 days of 2020.
+    pub fn published_year_before(self) -> Self {
+        let Self { first, last } = Period::Ytd.year_before(self);
+        let ends_month = |day: BusinessDay| day.plus_days(1).month_start() == day.plus_days(1);
+        let (of_month, next) = (ends_month(self.last), last.plus_days(1));
+        Self { first, last: if of_month && !ends_month(last) { next } else { last } }
+    }
+
     /// The days of this many that end with `last`.
     fn ending(last: BusinessDay, days: i32) -> Self {
         Self { first: last.plus_days(1 - days), last }

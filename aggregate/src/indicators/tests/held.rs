@@ -337,3 +337,19 @@ fn a_total_without_any_plan_is_unknown() {
     });
     assert!(plans.all(|row| (row.scope, row.measure) == REVENUE), "of the total only");
 }
+
+/// A published month, or year to date, that ends with February has all of last year's February for a base.
+#[test]
+fn a_benchmark_to_the_end_of_february_is_held_against_all_of_a_leap_years() {
+    let mut case = Case::default();
+    let first = day("2020-01-01");
+    for number in 0..=day("2021-03-31").days() - first.days() {
+        case.add(&first.plus_days(number).to_string(), 210_100, Product::Express, 1, 100);
+    }
+    case.benchmark("local,prefecture,210100,,revenue,2021-01-01,2021-02-28,0");
+    let held = ytd(&case, "2021-03-31", prefecture(210_100), Comparison::Local);
+    assert_eq!((held.value, held.base), (Some(590_000.into()), Some(600_000.into())));
+    // The year to date keeps to the same day, whatever the month.
+    let year = ytd(&case, "2021-02-28", prefecture(210_100), Comparison::Yoy);
+    assert_eq!(year.base, Some(590_000.into()));
+}
