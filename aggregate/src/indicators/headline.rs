@@ -47,9 +47,10 @@ impl Headline {
 }
 
 /// The difference between the highest and the lowest own figure, in percentage points; `None` where
-/// nothing is known.
+/// fewer than two are known: one alone is apart from nobody.
 pub fn spread<'r>(rows: impl IntoIterator<Item = &'r Indicator>) -> Option<Exact> {
     let own: Vec<Exact> = rows.into_iter().filter_map(|row| row.own).collect();
+    (own.len() > 1).then_some(())?;
     minus(*own.iter().max()?, *own.iter().min()?)
 }
 

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const REVENUE: (Scope, Measure) = (Scope::Total, Measure::Revenue);
+
 fn laggards(case: &Case, comparison: Comparison) -> Indicator {
     let of = (Scope::Total, Measure::Laggards);
     row(&case.evaluate("2021-06-30"), Unit::Province(code(PROVINCE)), of, (YTD, comparison))
@@ -24,4 +26,19 @@ fn nobody_is_counted_as_not_lagging_where_no_light_is_known() {
         let lag = lag.map(Exact::from_integer);
         assert_eq!(laggards(&case, comparison).value, lag, "{comparison}");
     }
+}
+
+#[test]
+fn a_spread_takes_two() {
+    let mut case = Case::default();
+    case.add("2020-01-01", 210_100, Product::Express, 1, 100);
+    case.add("2021-01-01", 210_100, Product::Express, 1, 110);
+    case.add("2021-01-01", 210_200, Product::Express, 1, 110);
+    let apart = |case: &Case| {
+        let province = Unit::Province(code(PROVINCE));
+        row(&case.evaluate("2021-06-30"), province, REVENUE, (YTD, Comparison::Spread))
+    };
+    assert_eq!((apart(&case).own, apart(&case).why), (None, Some(Why::FigureMissing)));
+    case.add("2020-01-01", 210_200, Product::Express, 1, 110);
+    assert_eq!(apart(&case).own, Some(percent("10")));
 }
