@@ -41,7 +41,7 @@ impl Growth {
     }
 
     /// Growth of a unit's business from one range to another; unknown where a part of the base is
-    /// missing.
+    /// missing. Baselines tell nothing of deliveries.
     pub(super) fn between(
         book: &Book,
         (unit, scope, measure): (Unit, Scope, Measure),
@@ -50,7 +50,10 @@ impl Growth {
     ) -> Self {
         let figure = |range| figure(book, (unit, scope, measure), range);
         let growth = Self::of(measure, figure(value), figure(base.days));
-        if base.is_whole { growth } else { growth.incomplete() }
+        let is_rate = matches!(measure, Measure::DeliveredRate | Measure::OnTimeRate);
+        let is_told = |days| !is_rate || !book.known().has_baselines(days);
+        let is_whole = base.is_whole && is_told(value) && is_told(base.days);
+        if is_whole { growth } else { growth.incomplete() }
     }
 
     /// The same where a part of what it is reckoned from is missing.

@@ -70,6 +70,11 @@ impl Known {
         !self.baselines.is_some_and(|days| days.contains(day))
     }
 
+    /// Whether some days reach into those of the baselines.
+    pub(super) fn has_baselines(&self, days: Range) -> bool {
+        self.baselines.is_some_and(|given| days.overlaps(given))
+    }
+
     /// Some days as the base of a period.
     pub(super) fn base(&self, period: Range, days: Range) -> Base {
         Base { days, is_whole: self.has_base(period, days) }
@@ -127,7 +132,7 @@ impl Known {
 
     /// Whether some days reach into those between the last baseline and the log.
     fn has_hole(&self, days: Range) -> bool {
-        self.hole().is_some_and(|hole| days.first <= hole.last && hole.first <= days.last)
+        self.hole().is_some_and(|hole| days.overlaps(hole))
     }
 
     /// The days between the last baseline and the first day of the log.

@@ -45,6 +45,11 @@ impl Range {
         self.first <= day && day <= self.last
     }
 
+    /// Whether it shares a day with another.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
     /// How many days it has.
     pub fn days(self) -> i32 {
         self.last.days() - self.first.days() + 1

@@ -121,3 +121,20 @@ fn a_peak_is_of_days_of_the_year_that_it_is_held_against() {
     }
     assert_eq!(peaks, [Period::Day, Period::Days7, Period::Mtd], "30 days began in December");
 }
+
+#[test]
+fn rates_of_delivery_have_no_base_in_baselines() {
+    let mut case = Case::default();
+    baselines(&mut case, "2020-01-01", "2020-02-29");
+    daily(&mut case, "2020-03-01", "2021-06-30", 1);
+    for cell in case.cells.values_mut() {
+        (cell.due, cell.delivered, cell.on_time) = (100, 90, 80);
+    }
+    let rows = case.evaluate("2021-06-30");
+    for measure in [Measure::DeliveredRate, Measure::OnTimeRate] {
+        let of =
+            |period| row(&rows, prefecture(210_100), (PARCEL, measure), (period, Comparison::Yoy));
+        assert_eq!((of(YTD).own, of(YTD).why), (None, Some(Why::BaseIncomplete)));
+        assert_eq!(of(Period::Qtd).own, Some(percent("0")), "from March on they are known");
+    }
+}
