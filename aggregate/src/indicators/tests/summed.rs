@@ -42,3 +42,26 @@ fn a_spread_takes_two() {
     case.add("2020-01-01", 210_200, Product::Express, 1, 110);
     assert_eq!(apart(&case).own, Some(percent("10")));
 }
+
+/// A prefecture that had business last month, and has none this month, had a place last month.
+#[test]
+fn earlier_places_are_those_among_all_prefectures_of_the_province() {
+    let mut case = Case::default();
+    for (prefecture, may, june) in [(210_100, 200, 0), (210_200, 120, 120), (210_300, 110, 110)] {
+        for (on, yuan) in [("2020-05-01", 100), ("2021-05-01", may)] {
+            case.add(on, prefecture, Product::Express, 1, yuan);
+        }
+        if june > 0 {
+            for (on, yuan) in [("2020-06-01", 100), ("2021-06-01", june)] {
+                case.add(on, prefecture, Product::Express, 1, yuan);
+            }
+        }
+    }
+    let rows = case.evaluate("2021-06-30");
+    let moved = |number| {
+        let row = row(&rows, prefecture(number), REVENUE, (Period::Mtd, Comparison::Yoy));
+        (row.rank, row.rank_change)
+    };
+    assert_eq!(moved(210_200), (Some(1), Some(1)), "it was second in May");
+    assert_eq!(moved(210_300), (Some(2), Some(1)), "it was third in May");
+}
