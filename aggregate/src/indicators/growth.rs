@@ -253,9 +253,12 @@ pub(super) fn rows(
             row(Comparison::TwoYear, two_year(yoy, earlier));
         }
         let is_short = matches!(period, Period::Day | Period::Days7 | Period::Days30 | Period::Mtd);
-        if is_short && measure == Measure::Volume && scope.line() == Some(Line::Parcel) {
-            let peak = peak(book, of, days);
-            peak.into_iter().for_each(|peak| row(Comparison::Peak, peak));
+        if is_short
+            && measure == Measure::Volume
+            && scope.line() == Some(Line::Parcel)
+            && let Some(peak) = peak(book, of, days)
+        {
+            row(Comparison::Peak, peak);
         }
     }
 }

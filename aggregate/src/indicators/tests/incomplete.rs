@@ -72,8 +72,8 @@ fn attainment_is_unknown_where_the_year_is_not_known_from_its_start() {
         baselines(&mut case, "2021-01-01", "2021-06-30");
         assert!(plan(&case).iter().all(|row| row.own.is_some()));
     }
-    let mut whole = Case::default();
-    whole.plans = "210100,total,revenue,2021,36500,plan\n".to_owned();
+    let plans = "210100,total,revenue,2021,36500,plan\n".to_owned();
+    let mut whole = Case { plans, ..Case::default() };
     daily(&mut whole, "2021-01-04", "2021-12-31", 100);
     assert!(
         plan(&whole).iter().all(|row| row.own.is_some()),
@@ -83,8 +83,8 @@ fn attainment_is_unknown_where_the_year_is_not_known_from_its_start() {
 
 #[test]
 fn a_log_of_a_day_now_and_then_says_nothing_by_a_silent_january() {
-    let mut case = Case::default();
-    case.plans = "210100,total,revenue,2021,100,plan\n".to_owned();
+    let plans = "210100,total,revenue,2021,100,plan\n".to_owned();
+    let mut case = Case { plans, ..Case::default() };
     case.add("2021-03-20", 210_100, Product::Express, 1, 20);
     let plan = |case: &Case| {
         row(&case.evaluate("2021-06-30"), prefecture(210_100), REVENUE, (YTD, Comparison::Plan))
