@@ -90,7 +90,7 @@ closed_names! {
         FigureMissing = "figure_missing",
         /// The base is 0 or below.
         BaseNotPositive = "base_not_positive",
-        /// A part of the base is missing, as far as can be told ([`known`]).
+        /// A part of the base is missing, or of the period itself, as far as can be told ([`known`]).
         BaseIncomplete = "base_incomplete",
         /// There is nothing to hold the figure against.
         BenchmarkMissing = "benchmark_missing",

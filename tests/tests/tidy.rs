@@ -399,14 +399,18 @@ fn snapshot() -> Snapshot {
         "dead_letters": 0, "complete_through": null, "final_through": null, "reference": "", "files": {},
     });
     let reference = reference();
-    let prefecture = reference.codebook.prefectures().next().expect("one of 14").code;
+    // Two of 14: a spread takes two.
+    let prefectures: Vec<_> =
+        reference.codebook.prefectures().take(2).map(|prefecture| prefecture.code).collect();
     let mut rollup = Rollup::default();
     let before = day.year_before();
     for day in [day, day.plus_days(-7), day.plus_days(-30), before, before.plus_days(-30)] {
         for product in [Product::Express, Product::Savings] {
-            let key = CellKey { day, prefecture, product };
-            let measures = Measures { volume: 1, revenue: Fen::new(1), ..Measures::default() };
-            rollup.add([(&key, &measures)]);
+            for prefecture in &prefectures {
+                let key = CellKey { day, prefecture: *prefecture, product };
+                let measures = Measures { volume: 1, revenue: Fen::new(1), ..Measures::default() };
+                rollup.add([(&key, &measures)]);
+            }
         }
     }
     let evaluation = Evaluation::of(day, &rollup, &reference, Settings::default());

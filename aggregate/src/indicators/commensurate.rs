@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postroad_schemas::codebook::{Line, PrefectureCode};
 use postroad_schemas::reference::{Benchmark, Level, Measure, Percent, Versus};
+use postroad_schemas::units::BusinessDay;
 
 use super::book::{Book, Scope, Unit};
 use super::growth::{Growth, exact, minus};
@@ -41,7 +42,7 @@ pub(super) fn ranges(input: &Input<'_>) -> Vec<Range> {
         .filter(|benchmark| benchmark.period_end <= input.as_of && is_fresh(input, benchmark));
     for benchmark in counting {
         let own = range_of(benchmark);
-        ranges.extend([own, Period::Ytd.year_before(own)]);
+        ranges.extend([own, own.published_year_before()]);
     }
     ranges.extend(plan::last_year(input.as_of));
     ranges.extend(balance::ranges(input));
@@ -84,12 +85,11 @@ pub(super) fn rows(
 /// Growth over a benchmark's period, against it.
 fn grown(input: &Input<'_>, book: &Book, of: (Unit, Scope, Measure), versus: Versus) -> Indicator {
     let newest = newest(input, of, versus);
-    let days = newest.as_ref().map_or_else(
-        |_| Period::Ytd.range(input.as_of).expect("every day has a year to date"),
-        |(days, _)| *days,
-    );
-    let growth =
-        Growth::between(book, of, days, book.known().base(days, Period::Ytd.year_before(days)));
+    let year = Period::Ytd.range(input.as_of).expect("every day has a year to date");
+    let to_date = (year, Period::Ytd.year_before(year));
+    let published = |(days, _): &(Range, Held)| (*days, days.published_year_before());
+    let (days, before) = newest.as_ref().map_or(to_date, published);
+    let growth = Growth::between(book, of, days, book.known().base(days, before));
     let held = newest.map(|(_, held)| held);
     let comparison = match versus {
         Versus::Local => Comparison::Local,
@@ -102,7 +102,8 @@ fn grown(input: &Input<'_>, book: &Book, of: (Unit, Scope, Measure), versus: Ver
 }
 
 /// The benchmark of the newest period that is over. Of several places, as peers are, it is the weighted
-/// mean over the newest period of which all have published a figure.
+/// mean over the newest period of which all have published a figure: one whose figure has become stale
+/// leaves no mean of the others.
 fn newest(
     input: &Input<'_>,
     (unit, scope, measure): (Unit, Scope, Measure),
@@ -120,12 +121,14 @@ fn newest(
     if over.is_empty() {
         return Err(Why::BenchmarkMissing);
     }
-    let fresh: Vec<&Benchmark> =
-        over.into_iter().filter(|benchmark| is_fresh(input, benchmark)).collect();
-    let level = fresh.iter().map(|benchmark| benchmark.level).min().ok_or(Why::BenchmarkStale)?;
-    let of_level = || fresh.iter().copied().filter(|benchmark| benchmark.level == level);
-    let places: BTreeSet<Option<PrefectureCode>> =
-        of_level().map(|benchmark| benchmark.code).collect();
+    let fresh = over.iter().filter(|benchmark| is_fresh(input, benchmark));
+    let level = fresh.map(|benchmark| benchmark.level).min().ok_or(Why::BenchmarkStale)?;
+    let of_level = || over.iter().copied().filter(|benchmark| benchmark.level == level);
+    let places = |is_meant: fn(&Input<'_>, &Benchmark) -> bool| -> BTreeSet<_> {
+        let meant = of_level().filter(|benchmark| is_meant(input, benchmark));
+        meant.map(|benchmark| benchmark.code).collect()
+    };
+    let (all, told) = (places(|_, _| true), places(is_fresh));
     let mut periods: BTreeMap<Range, BTreeMap<Option<PrefectureCode>, &Benchmark>> =
         BTreeMap::new();
     for benchmark in of_level() {
@@ -138,17 +141,24 @@ fn newest(
             *word = benchmark;
         }
     }
-    let newness = |(days, _): &(Range, _)| {
+    let newness = |(days, _): &(&Range, _)| {
         (days.first == days.last.year_start(), days.last, -days.first.days())
     };
-    let of_all = periods.into_iter().filter(|(_, words)| words.len() == places.len());
-    let (days, words) = of_all.max_by_key(newness).ok_or(Why::BenchmarkMissing)?;
-    Ok((days, mean(words.into_values(), level)))
+    let of_all = || periods.iter().filter(|(_, words)| words.len() == all.len());
+    let is_stale = told.len() < all.len() || of_all().next().is_some();
+    let why = if is_stale { Why::BenchmarkStale } else { Why::BenchmarkMissing };
+    let fresh = of_all().filter(|(days, _)| !is_stale_at(input, days.last));
+    let (days, words) = fresh.max_by_key(newness).ok_or(why)?;
+    Ok((*days, mean(words.values().copied(), level)))
 }
 
 /// Whether its period ended recently enough.
 fn is_fresh(input: &Input<'_>, benchmark: &Benchmark) -> bool {
-    input.as_of.days() - benchmark.period_end.days() <= input.settings.stale_after_days
+    !is_stale_at(input, benchmark.period_end)
+}
+
+fn is_stale_at(input: &Input<'_>, end: BusinessDay) -> bool {
+    input.as_of.days() - end.days() > input.settings.stale_after_days
 }
 
 /// The mean of benchmarks by their weights; of one, itself.

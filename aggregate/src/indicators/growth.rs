@@ -41,7 +41,7 @@ impl Growth {
     }
 
     /// Growth of a unit's business from one range to another; unknown where a part of the base is
-    /// missing.
+    /// missing. Baselines tell nothing of deliveries.
     pub(super) fn between(
         book: &Book,
         (unit, scope, measure): (Unit, Scope, Measure),
@@ -49,12 +49,16 @@ impl Growth {
         base: Base,
     ) -> Self {
         let figure = |range| figure(book, (unit, scope, measure), range);
-        let mut growth = Self::of(measure, figure(value), figure(base.days));
-        if !base.is_whole {
-            growth.base = None;
-            growth.growth = Err(Why::BaseIncomplete);
-        }
-        growth
+        let growth = Self::of(measure, figure(value), figure(base.days));
+        let is_rate = matches!(measure, Measure::DeliveredRate | Measure::OnTimeRate);
+        let is_told = |days| !is_rate || !book.known().has_baselines(days);
+        let is_whole = base.is_whole && is_told(value) && is_told(base.days);
+        if is_whole { growth } else { growth.incomplete() }
+    }
+
+    /// The same where a part of what it is reckoned from is missing.
+    fn incomplete(self) -> Self {
+        Self { base: None, growth: Err(Why::BaseIncomplete), ..self }
     }
 }
 
@@ -249,8 +253,12 @@ pub(super) fn rows(
             row(Comparison::TwoYear, two_year(yoy, earlier));
         }
         let is_short = matches!(period, Period::Day | Period::Days7 | Period::Days30 | Period::Mtd);
-        if is_short && measure == Measure::Volume && scope.line() == Some(Line::Parcel) {
-            row(Comparison::Peak, peak(book, of, days));
+        if is_short
+            && measure == Measure::Volume
+            && scope.line() == Some(Line::Parcel)
+            && let Some(peak) = peak(book, of, days)
+        {
+            row(Comparison::Peak, peak);
         }
     }
 }
@@ -265,13 +273,18 @@ fn daily_average(growth: Growth, (value, base): (Range, Range)) -> Growth {
     Growth { growth: growth.growth.and(averages.growth), ..averages }
 }
 
-/// How busy a period is: its daily average against that of the year to date, of which it is a part.
-fn peak(book: &Book, of: (Unit, Scope, Measure), days: Range) -> Growth {
-    let year = Period::Ytd.range(book.as_of()).expect("every day has a year to date");
+/// How busy a period is: its daily average against that of the year to date, of which it has to be a part.
+/// Unknown in a year that is not known from its start: its average would be of days that nobody saw.
+fn peak(book: &Book, of: (Unit, Scope, Measure), days: Range) -> Option<Growth> {
+    let year = Period::Ytd.range(book.as_of())?;
+    if days.first < year.first {
+        return None;
+    }
     let average = |range: Range| {
         figure(book, of, range).map(|sum| Exact::new_raw(*sum.numer(), range.days().into()))
     };
-    Growth::of(of.2, average(days), average(year))
+    let peak = Growth::of(of.2, average(days), average(year));
+    Some(if book.known().has_from_start(year) { peak } else { peak.incomplete() })
 }
 
 /// √((1 + g₁)(1 + g₂)) − 1: the one figure that is no fraction. It is rounded to a millionth of a per

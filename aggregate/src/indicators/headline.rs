@@ -14,13 +14,16 @@ use super::{Comparison, Exact, Indicator, Input, Light, Why};
 pub const COMMENSURATES: [Comparison; 4] =
     [Comparison::Local, Comparison::Industry, Comparison::Peer, Comparison::Plan];
 
-/// Who lags.
+/// Who lags, as far as anything is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headline {
     /// The prefectures that lag on one of its indicators, for each of the commensurates.
     pub lagging: BTreeMap<Comparison, BTreeSet<PrefectureCode>>,
     /// Those that lag on any.
     pub laggards: BTreeSet<PrefectureCode>,
+    /// The commensurates of which any prefecture has a light that is known: of the others nobody knows who
+    /// lags, which is not the same as that nobody does.
+    pub known: BTreeSet<Comparison>,
 }
 
 impl Headline {
@@ -31,9 +34,10 @@ impl Headline {
             headline.lagging.insert(comparison, BTreeSet::new());
         }
         for row in rows {
-            if let Unit::Prefecture(code) = row.unit
-                && matches!(row.light, Some(Light::Red | Light::Yellow))
-            {
+            let Unit::Prefecture(code) = row.unit else { continue };
+            let Some(Light::Red | Light::Yellow | Light::Green) = row.light else { continue };
+            headline.known.insert(row.comparison);
+            if row.light != Some(Light::Green) {
                 headline.lagging.entry(row.comparison).or_default().insert(code);
                 headline.laggards.insert(code);
             }
@@ -43,9 +47,10 @@ impl Headline {
 }
 
 /// The difference between the highest and the lowest own figure, in percentage points; `None` where
-/// nothing is known.
+/// fewer than two are known: one alone is apart from nobody.
 pub fn spread<'r>(rows: impl IntoIterator<Item = &'r Indicator>) -> Option<Exact> {
     let own: Vec<Exact> = rows.into_iter().filter_map(|row| row.own).collect();
+    (own.len() > 1).then_some(())?;
     minus(*own.iter().max()?, *own.iter().min()?)
 }
 
@@ -72,16 +77,18 @@ fn laggards<'r>(
     province: PrefectureCode,
     rows: impl Iterator<Item = &'r Indicator>,
 ) -> Vec<Indicator> {
-    let Headline { lagging, laggards } = Headline::of(rows);
+    let Headline { lagging, laggards, known } = Headline::of(rows);
     let of = (Unit::Province(province), Scope::Total, Measure::Laggards);
     let days = Period::Ytd.range(book.as_of()).expect("every day has a year to date");
     let members = book.members(province).len() as i128;
     let row = |(comparison, prefectures): (Comparison, BTreeSet<PrefectureCode>)| {
-        let lagging = prefectures.len() as i128;
+        let is_any = comparison == Comparison::Any && !known.is_empty();
+        let lagging = (is_any || known.contains(&comparison)).then_some(prefectures.len() as i128);
+        let part = |lagging| share(lagging, members).ok_or(Why::BaseNotPositive);
         let growth = Growth {
-            value: Some(lagging.into()),
+            value: lagging.map(Exact::from_integer),
             base: Some(members.into()),
-            growth: share(lagging, members).ok_or(Why::BaseNotPositive),
+            growth: lagging.ok_or(Why::BenchmarkMissing).and_then(part),
         };
         Indicator::plain((of, Period::Ytd, days), comparison, growth)
     };

@@ -1,14 +1,18 @@
 //! Which days are known: whether a day's figures are the log's or a baseline's, and whether a base is whole.
 //!
-//! A base of which a part is missing would make everybody a winner, so it has to be found out:
+//! A base of which a part is missing would make everybody a winner, and a period of which a part is missing a
+//! loser, so both have to be found out:
 //!
-//! - Where the settings say from when on the log has everything (`data_from`), they are believed.
+//! - Where the settings say from when on the log has everything (`data_from`), they are believed: of days
+//!   before that only baselines tell anything.
 //! - Baselines count on the days from their first to their last, and the log's own cells do not: of the
-//!   days before a log begins it has stray events only. From `data_from` on all days are the log's.
+//!   days before a log begins it has stray events only. From `data_from` on all days are the log's. Days
+//!   between the last baseline and the log are a hole, whether a period reaches into it or its base.
 //! - Else a base is whole where anything happened as early in it as in the period that is held against it,
 //!   or in the week before it, and on a tenth as many days at least. A log that began in July has no first
 //!   half to grow from, nor does a record of long ago make one; a log that has a single day of each year
 //!   has both.
+//! - What is held against a whole year, as attainment is, needs something of the year's first week.
 
 use postroad_schemas::units::BusinessDay;
 
@@ -66,18 +70,23 @@ impl Known {
         !self.baselines.is_some_and(|days| days.contains(day))
     }
 
+    /// Whether some days reach into those of the baselines.
+    pub(super) fn has_baselines(&self, days: Range) -> bool {
+        self.baselines.is_some_and(|given| days.overlaps(given))
+    }
+
     /// Some days as the base of a period.
     pub(super) fn base(&self, period: Range, days: Range) -> Base {
         Base { days, is_whole: self.has_base(period, days) }
     }
 
-    /// Whether all of a base is known that a period is held against.
+    /// Whether all of a period is known, and of a base that it is held against.
     pub fn has_base(&self, period: Range, base: Range) -> bool {
+        if !self.may_have(period) || self.has_hole(base) {
+            return false;
+        }
         if let (Some(from), None) = (self.data_from, self.baselines) {
             return from <= base.first;
-        }
-        if self.hole().is_some_and(|hole| base.first <= hole.last && hole.first <= base.last) {
-            return false;
         }
         let (own, before) = (self.within(period), self.within(base));
         let Some(first) = own.first() else { return false };
@@ -100,16 +109,37 @@ impl Known {
         begin.is_some_and(|begin| begin <= days.first)
     }
 
-    /// Whether nobody says that a part of some days is missing.
+    /// Whether nothing says that a part of some days is missing.
     pub fn may_have(&self, days: Range) -> bool {
-        self.data_from.is_none_or(|from| from <= days.first)
-            || self.baselines.is_some_and(|baselines| baselines.first <= days.first)
+        let is_given = self.data_from.is_none_or(|from| from <= days.first)
+            || self.baselines.is_some_and(|baselines| baselines.first <= days.first);
+        is_given && !self.has_hole(days)
+    }
+
+    /// Whether some days are known from the first of them on, so that they can be told of as a whole. Where
+    /// nobody has said so, days of which the first week is silent are those of a log that began later.
+    /// One with a single day, or of fewer than a tenth of the days since, says nothing by a silent week.
+    pub fn has_from_start(&self, days: Range) -> bool {
+        if !self.may_have(days) || self.data_from.is_some() {
+            return self.may_have(days);
+        }
+        let seen = self.within(days);
+        let Some(first) = seen.first() else { return false };
+        let since = usize::try_from(days.last.days() - first.days() + 1).unwrap_or_default();
+        let is_sparse = seen.len() == 1 || seen.len().saturating_mul(THIN) < since;
+        first.days() - days.first.days() < WEEK || is_sparse
+    }
+
+    /// Whether some days reach into those between the last baseline and the log.
+    fn has_hole(&self, days: Range) -> bool {
+        self.hole().is_some_and(|hole| days.overlaps(hole))
     }
 
     /// The days between the last baseline and the first day of the log.
     fn hole(&self) -> Option<Range> {
         let first = self.baselines?.last.plus_days(1);
-        let from = self.data_from.or_else(|| self.days.iter().find(|day| **day >= first).copied());
+        let begin = || self.days.get(self.days.partition_point(|day| *day < first)).copied();
+        let from = self.data_from.or_else(begin);
         let last = from?.plus_days(-1);
         (first <= last).then_some(Range { first, last })
     }
@@ -199,6 +229,21 @@ mod tests {
         }
         let known = known(Some("2020-12-01"), &[("2020-01-01", "2020-12-31")], &log);
         assert!(known.is_the_logs(day("2020-12-01")), "the log's from then on");
+    }
+
+    #[test]
+    fn days_between_the_last_baseline_and_the_log_are_missing_wherever_they_are_asked_for() {
+        let given = [("2020-01-01", "2020-12-31")];
+        for data_from in [None, Some("2021-03-01")] {
+            let known = known(data_from, &given, &[("2021-03-01", "2022-06-30")]);
+            assert!(!has_half(&known), "of the period");
+            let next = (range("2022-01-01", "2022-06-30"), range("2021-01-01", "2021-06-30"));
+            assert!(!known.has_base(next.0, next.1), "of the base");
+            assert!(!known.may_have(range("2020-12-01", "2021-01-01")));
+            assert!(known.may_have(range("2020-12-01", "2020-12-31")));
+            let after = (range("2021-03-01", "2021-06-30"), range("2020-03-01", "2020-06-30"));
+            assert!(known.has_base(after.0, after.1) && known.may_have(after.0));
+        }
     }
 
     #[test]

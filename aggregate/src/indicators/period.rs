@@ -45,9 +45,23 @@ impl Range {
         self.first <= day && day <= self.last
     }
 
+    /// Whether it shares a day with another.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
     /// How many days it has.
     pub fn days(self) -> i32 {
         self.last.days() - self.first.days() + 1
+    }
+
+    /// The same days a year before, as whoever publishes growth means them: what ends with a month ends with
+    /// that month then, too, so that growth to 28 February 2021 is over all 60 days of 2020.
+    pub fn published_year_before(self) -> Self {
+        let Self { first, last } = Period::Ytd.year_before(self);
+        let ends_month = |day: BusinessDay| day.plus_days(1).month_start() == day.plus_days(1);
+        let (of_month, next) = (ends_month(self.last), last.plus_days(1));
+        Self { first, last: if of_month && !ends_month(last) { next } else { last } }
     }
 
     /// The days of this many that end with `last`.

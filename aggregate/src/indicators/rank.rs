@@ -30,7 +30,7 @@ pub(super) fn rank(input: &Input<'_>, book: &Book, rows: &mut [Indicator]) {
         contests.entry(contest).or_default().push(index);
     }
     let earlier = earlier_periods(book);
-    for ((.., period, comparison), contest) in contests {
+    for ((province, scope, measure, period, comparison), contest) in contests {
         let own = |index: &usize| {
             let row = &rows[*index];
             row.own.filter(|_| row.light != Some(Light::Unknown))
@@ -46,14 +46,15 @@ pub(super) fn rank(input: &Input<'_>, book: &Book, rows: &mut [Indicator]) {
             rows[*index].rank = place;
         }
         if let (Comparison::Yoy, Some((days, base))) = (comparison, earlier.get(&period)) {
-            let before = |index: &usize| {
-                let row = &rows[*index];
-                let of = (row.unit, row.scope, row.measure);
-                Growth::between(book, of, *days, *base).growth.ok()
-            };
-            let before = places(contest.iter().map(before));
-            for (index, before) in contest.iter().zip(before) {
+            // Whoever has no row today may have had a place then.
+            let units = || book.members(province).iter().map(|code| Unit::Prefecture(*code));
+            let units = || units().filter(|unit| book.has(*unit, scope));
+            let before =
+                |unit| Growth::between(book, (unit, scope, measure), *days, *base).growth.ok();
+            let before: BTreeMap<_, _> = units().zip(places(units().map(before))).collect();
+            for index in &contest {
                 let row = &mut rows[*index];
+                let before = before.get(&row.unit).copied().flatten();
                 row.rank_change = before.zip(row.rank).map(|(before, now)| {
                     i32::try_from(i64::from(before) - i64::from(now)).unwrap_or_default()
                 });

@@ -10,7 +10,7 @@ use super::Gauges;
 use super::figures::{Figures, Sums, Table, count, with_zeros};
 
 /// Adds the gauges. Both sums have the same cells, 0 where one has nothing, so that a division of sums
-/// of them lacks nobody. A baseline of which a part is missing is absent.
+/// of them lacks nobody. A baseline is absent where a part of it is missing, or of the period that it is for.
 pub(super) fn add(
     gauges: &Gauges,
     table: &Table<'_>,

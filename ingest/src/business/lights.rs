@@ -92,13 +92,18 @@ fn headline(gauges: &Gauges, rows: &[Indicator]) -> prometheus::Result<()> {
     let headline = Headline::of(rows);
     let number =
         |set: &BTreeSet<PrefectureCode>| f64::from(u32::try_from(set.len()).unwrap_or(u32::MAX));
-    let help = "Prefectures that lag on an indicator of the commensurate.";
+    let help =
+        "Prefectures that lag on an indicator of the commensurate; absent where none is known.";
     let gauge = gauges.labelled("postroad_lagging_prefectures", help, &["versus"])?;
     for (comparison, prefectures) in &headline.lagging {
-        gauge.with_label_values(&[comparison.as_str()]).set(number(prefectures));
+        if headline.known.contains(comparison) {
+            gauge.with_label_values(&[comparison.as_str()]).set(number(prefectures));
+        }
     }
-    let help = "Prefectures that lag on any indicator.";
-    gauges.one("postroad_laggards", help, number(&headline.laggards))?;
+    if !headline.known.is_empty() {
+        let help = "Prefectures that lag on any indicator; absent where no light is known.";
+        gauges.one("postroad_laggards", help, number(&headline.laggards))?;
+    }
     let help = "Lights of prefectures that are unknown, and why.";
     let gauge = gauges.labelled("postroad_unknown_lights", help, &["versus", "why"])?;
     for versus in COMMENSURATES {

@@ -1,4 +1,7 @@
 //! The savings balance's part of all banks' deposits, against that at the year's start.
+//!
+//! Both parts are of one day, that of the newest market: today's balance over a market of months ago would be
+//! too much wherever deposits grow.
 
 use std::collections::BTreeSet;
 
@@ -17,19 +20,22 @@ use super::{Held, joined};
 struct Published<'a> {
     start_day: BusinessDay,
     start: &'a Balance,
+    newest_day: BusinessDay,
     newest: &'a Balance,
+}
+
+impl Published<'_> {
+    /// The days between the two.
+    fn between(&self) -> Range {
+        Range { first: self.start_day.plus_days(1), last: self.newest_day }
+    }
 }
 
 /// The ranges that a book is asked for.
 pub(super) fn ranges(input: &Input<'_>) -> Vec<Range> {
     let codes = input.reference.balances.keys();
     let published = codes.filter_map(|code| published(input, *code).ok());
-    published.filter_map(|published| since(published.start_day, input.as_of)).collect()
-}
-
-/// The days after a day; `None` where there is none yet.
-fn since(day: BusinessDay, as_of: BusinessDay) -> Option<Range> {
-    (day < as_of).then_some(Range { first: day.plus_days(1), last: as_of })
+    published.map(|published| published.between()).collect()
 }
 
 /// The last day before the as-of day's year.
@@ -37,7 +43,7 @@ fn year_end(input: &Input<'_>) -> BusinessDay {
     input.as_of.year_start().plus_days(-1)
 }
 
-/// What has been published of a prefecture, neither of it stale.
+/// What has been published of a prefecture, neither of it stale, and some of it since the year began.
 fn published<'a>(input: &Input<'a>, code: PrefectureCode) -> Result<Published<'a>, Why> {
     let days = input.reference.balances.get(&code).ok_or(Why::BenchmarkMissing)?;
     let newest = |until: BusinessDay| {
@@ -46,8 +52,11 @@ fn published<'a>(input: &Input<'a>, code: PrefectureCode) -> Result<Published<'a
         is_fresh.then_some((*day, balance)).ok_or(Why::BenchmarkStale)
     };
     let (start_day, start) = newest(year_end(input))?;
-    let (_, newest) = newest(input.as_of)?;
-    Ok(Published { start_day, start, newest })
+    let (newest_day, newest) = newest(input.as_of)?;
+    if newest_day <= year_end(input) {
+        return Err(Why::BenchmarkMissing);
+    }
+    Ok(Published { start_day, start, newest_day, newest })
 }
 
 /// Own balances over those of all banks.
@@ -55,11 +64,14 @@ fn published<'a>(input: &Input<'a>, code: PrefectureCode) -> Result<Published<'a
 struct Sums<'a> {
     start: (i128, i128),
     now: (i128, i128),
+    /// The day that the newest of them are of: of several places the last.
+    day: Option<BusinessDay>,
     sources: BTreeSet<&'a str>,
 }
 
 impl<'a> Sums<'a> {
-    /// Today's own balance is the one that the year starts from with what the log has moved since.
+    /// One's own newest balance is the one that the year starts from with what the log has moved until the
+    /// newest market's day.
     fn of(input: &Input<'a>, book: &Book, unit: Unit) -> Result<Self, Why> {
         let codes: &[PrefectureCode] = match &unit {
             Unit::Prefecture(code) => std::slice::from_ref(code),
@@ -67,29 +79,31 @@ impl<'a> Sums<'a> {
         };
         let mut sums = Self::default();
         for code in codes {
-            let Published { start_day, start, newest } = published(input, *code)?;
-            let days = since(start_day, input.as_of);
-            if days.is_some_and(|days| !book.known().may_have(days)) {
+            let published = published(input, *code)?;
+            let days = published.between();
+            if !book.known().may_have(days) {
                 return Err(Why::BaseIncomplete);
             }
             let savings = Scope::Product(Product::Savings);
-            let moved =
-                days.map_or(0, |days| book.sum(Unit::Prefecture(*code), savings, days).balance);
+            let moved = book.sum(Unit::Prefecture(*code), savings, days).balance;
+            let Published { start, newest, .. } = published;
             sums.start.0 += start.own.get();
             sums.start.1 += start.market.get();
             sums.now.0 += start.own.get() + moved;
             sums.now.1 += newest.market.get();
+            sums.day = sums.day.max(Some(days.last));
             sums.sources.extend([&*start.source, &*newest.source]);
         }
         Ok(sums)
     }
 }
 
-/// Today's share against that at the year's start: as it was published, else as the balances have it.
+/// The newest share against that at the year's start: as it was published, else as the balances have it.
 pub(super) fn share_row(input: &Input<'_>, book: &Book, unit: Unit) -> Indicator {
     let of = (unit, Scope::Line(Line::Finance), Measure::Share);
-    let days = Period::Ytd.range(input.as_of).expect("every day has a year to date");
     let sums = Sums::of(input, book, unit);
+    let newest = sums.as_ref().ok().and_then(|sums| sums.day).unwrap_or(input.as_of);
+    let days = Period::Ytd.range(newest).expect("every day has a year to date");
     let share_of = |parts: fn(&Sums<'_>) -> (i128, i128)| -> Result<Exact, Why> {
         let (own, market) = parts(sums.as_ref().map_err(|why| *why)?);
         share(own, market).ok_or(Why::FigureMissing)
@@ -109,7 +123,7 @@ pub(super) fn share_row(input: &Input<'_>, book: &Book, unit: Unit) -> Indicator
     row.against(held, input.settings)
 }
 
-/// The very unit's share at the end of the year before, in its newest word.
+/// The very unit's share on the last day of the year before, in its newest word.
 fn published_share(input: &Input<'_>, unit: Unit) -> Option<Held> {
     let (level, code) = match unit {
         Unit::Prefecture(code) => (Level::Prefecture, code),
@@ -118,12 +132,12 @@ fn published_share(input: &Input<'_>, unit: Unit) -> Option<Held> {
     let year_end = year_end(input);
     let fits = |benchmark: &&Benchmark| {
         (benchmark.versus, benchmark.measure) == (Versus::Industry, Measure::Share)
+            && benchmark.line == Some(Line::Finance)
             && (benchmark.level, benchmark.code) == (level, Some(code))
-            && benchmark.period_end <= year_end
-            && year_end.days() - benchmark.period_end.days() <= input.settings.stale_after_days
+            && benchmark.period_end == year_end
     };
     let fitting = input.reference.benchmarks.iter().filter(fits);
-    let newest = fitting.max_by_key(|benchmark| (benchmark.period_end, benchmark.published_at))?;
+    let newest = fitting.max_by_key(|benchmark| benchmark.published_at)?;
     let benchmark = exact(newest.percent);
     Some(Held { benchmark, level: Some(level), source: newest.source.clone() })
 }

@@ -62,7 +62,9 @@ pub(super) fn last_year(as_of: BusinessDay) -> [Range; 2] {
     ]
 }
 
-/// The year to date against the annual plan; nothing where nothing is planned.
+/// The year to date against the annual plan; nothing where nothing is planned, but for revenue of the total,
+/// which somebody ought to have planned. Unknown where the year is not
+/// known from its start: half of what was done is no attainment.
 pub(super) fn attainment(
     input: &Input<'_>,
     book: &Book,
@@ -75,15 +77,23 @@ pub(super) fn attainment(
             let members = book.members(province).iter();
             all(members.filter_map(|code| planned(input, book, *code, scope, measure)))
         }
-    }?;
+    };
     let days = Period::Ytd.range(input.as_of)?;
-    let amount = Exact::from_integer(planned.amount);
+    let Some(planned) = planned else {
+        let why = Why::BenchmarkMissing;
+        let missing = Growth { value: None, base: None, growth: Err(why) };
+        let row = Indicator::plain((of, Period::Ytd, days), Comparison::Plan, missing);
+        let is_missed = (scope, measure) == (Scope::Total, Measure::Revenue);
+        return is_missed.then(|| row.against(Err(why), input.settings));
+    };
+    let whole = book.known().has_from_start(days).then_some(()).ok_or(Why::BaseIncomplete);
+    let attained = || share(planned.done, planned.amount).ok_or(Why::BaseNotPositive);
     let growth = Growth {
         value: Some(planned.done.into()),
-        base: Some(amount),
-        growth: share(planned.done, planned.amount).ok_or(Why::BaseNotPositive),
+        base: Some(planned.amount.into()),
+        growth: whole.and_then(|()| attained()),
     };
-    let held = planned.expected.and_then(|expected| {
+    let held = whole.and(planned.expected).and_then(|expected| {
         let whole = expected.denom().checked_mul(planned.amount).ok_or(Why::Overflow)?;
         let benchmark = share(*expected.numer(), whole).ok_or(Why::BaseNotPositive)?;
         Ok(Held { benchmark, level: None, source: joined(planned.sources) })

@@ -171,13 +171,8 @@ fn a_total_without_a_plan_has_that_of_its_lines() {
     case.add("2021-01-01", 210_100, Product::Express, 1, 60);
     case.add("2021-01-01", 210_100, Product::Savings, 1, 30);
     case.plans = "210100,parcel,revenue,2021,100,plan\n".to_owned();
-    let has_total = |case: &Case| {
-        let rows = case.evaluate("2021-06-30");
-        rows.iter().any(|row| {
-            (row.scope, row.measure, row.comparison) == (REVENUE.0, REVENUE.1, Comparison::Plan)
-        })
-    };
-    assert!(!has_total(&case), "finance has business and no plan");
+    let without = ytd(&case, "2021-06-30", prefecture(210_100), Comparison::Plan);
+    assert_eq!(without.why, Some(Why::BenchmarkMissing), "finance has business and no plan");
     case.plans += "210100,finance,revenue,2021,100,plan\n";
     let total = ytd(&case, "2021-06-30", prefecture(210_100), Comparison::Plan);
     assert_eq!((total.own, total.base), (Some(percent("45")), Some(20_000.into())));
@@ -215,7 +210,7 @@ fn balances_of_long_ago_are_stale() {
 #[test]
 fn movements_that_the_log_does_not_have_make_no_loss() {
     let mut case = grown(&[(210_100, 110)]);
-    case.balances = "210100,2020-12-31,100,2000,bank\n".into();
+    case.balances = "210100,2020-12-31,100,2000,bank\n210100,2021-06-30,1,2000,bank\n".into();
     assert_eq!(share(&case, "2021-06-30", prefecture(210_100)).light, Some(Light::Green));
     case.data_from = Some(day("2021-04-01"));
     let unknown = share(&case, "2021-06-30", prefecture(210_100));
@@ -225,7 +220,7 @@ fn movements_that_the_log_does_not_have_make_no_loss() {
 #[test]
 fn a_published_share_counts_where_it_is_the_places_own_at_the_years_start() {
     let mut case = grown(&[(210_100, 110)]);
-    case.balances = "210100,2020-12-31,100,2000,bank\n".into();
+    case.balances = "210100,2020-12-31,100,2000,bank\n210100,2021-07-31,1,2000,bank\n".into();
     for (place, period, share) in [
         ("prefecture,210100", "2020-01-01,2020-12-31", "5.13"),
         ("prefecture,210100", "2021-01-01,2021-06-30", "5.02"),
@@ -259,4 +254,102 @@ fn a_peer_of_another_province_is_none_and_one_of_the_very_province_counts_first(
         "1",
         Light::Green,
     );
+}
+
+#[test]
+fn a_published_share_of_another_line_is_none_of_the_balance() {
+    let mut case = grown(&[(210_100, 110)]);
+    case.balances = "210100,2020-12-31,100,2000,bank\n210100,2021-06-30,1,2000,bank\n".into();
+    for line in ["parcel", "total"] {
+        let row = format!(
+            "industry,prefecture,210100,{line},share,2020-01-01,2020-12-31,,,2021-07-20,s,,30\n"
+        );
+        case.benchmarks += &row;
+    }
+    check_gap(&share(&case, "2021-06-30", prefecture(210_100)), "5", "0", Light::Green);
+}
+
+#[test]
+fn the_share_at_the_years_start_is_that_of_new_years_eve() {
+    let mut case = grown(&[(210_100, 110)]);
+    case.balances = "210100,2020-12-31,100,2000,bank\n210100,2021-06-30,1,2000,bank\n".into();
+    case.benchmarks +=
+        "industry,prefecture,210100,finance,share,2020-01-01,2020-09-30,,,2021-07-20,s,,9\n";
+    check_gap(&share(&case, "2021-06-30", prefecture(210_100)), "5", "0", Light::Green);
+}
+
+/// Deposits of July are held against no market of June.
+#[test]
+fn the_own_balance_is_that_of_the_newest_markets_day() {
+    let mut case = grown(&[(210_100, 110)]);
+    for (on, yuan) in [("2021-06-30", 2), ("2021-07-01", 50)] {
+        let key = CellKey { day: day(on), prefecture: code(210_100), product: Product::Savings };
+        case.cells.entry(key).or_default().balance = Fen::new(yuan * 100);
+    }
+    case.balances = "210100,2020-12-31,100,2000,bank\n".into();
+    for unit in [prefecture(210_100), Unit::Province(code(PROVINCE))] {
+        let alone = share(&case, "2021-07-10", unit);
+        assert_eq!((alone.own, alone.why), (None, Some(Why::BenchmarkMissing)));
+    }
+    case.balances += "210100,2021-06-30,1,2040,bank\n";
+    let held = share(&case, "2021-07-31", prefecture(210_100));
+    check_gap(&held, "5", "0", Light::Green);
+    assert_eq!(held.days, Period::Ytd.range(day("2021-06-30")).expect("a year to date"));
+    // A market of the same year's July counts from its day on.
+    case.balances += "210100,2021-07-31,1,2040,bank\n";
+    check_gap(&share(&case, "2021-07-30", prefecture(210_100)), "5", "0", Light::Green);
+    assert_eq!(
+        share(&case, "2021-07-31", prefecture(210_100)).own,
+        Some(Exact::new(152 * 100, 2_040))
+    );
+}
+
+#[test]
+fn a_peer_whose_figure_is_stale_leaves_no_mean_of_the_others() {
+    let mut case = grown(&[(210_100, 110)]);
+    for row in [
+        "220000,total,revenue,2021-01-01,2021-03-31,20",
+        "230000,total,revenue,2021-01-01,2021-03-31,8",
+        "230000,total,revenue,2021-01-01,2021-09-30,8",
+    ] {
+        case.benchmark(&format!("peer,province,{row}"));
+    }
+    let peer = |case: &Case, as_of| ytd(case, as_of, prefecture(210_100), Comparison::Peer);
+    check_gap(&peer(&case, "2021-10-31"), "10", "-4", Light::Red);
+    let stale = peer(&case, "2021-12-31");
+    assert_eq!((stale.light, stale.why), (Some(Light::Unknown), Some(Why::BenchmarkStale)));
+    // Both have told something since, though nothing of one period.
+    case.benchmark("peer,province,220000,total,revenue,2021-01-01,2021-06-30,20");
+    assert_eq!(peer(&case, "2021-12-31").why, Some(Why::BenchmarkStale));
+}
+
+#[test]
+fn a_total_without_any_plan_is_unknown() {
+    let case = grown(&[(210_100, 110)]);
+    for unit in [prefecture(210_100), Unit::Province(code(PROVINCE))] {
+        let row = ytd(&case, "2021-06-30", unit, Comparison::Plan);
+        assert_eq!((row.own, row.benchmark, row.base), (None, None, None));
+        assert_eq!((row.light, row.why), (Some(Light::Unknown), Some(Why::BenchmarkMissing)));
+    }
+    let rows = case.evaluate("2021-06-30");
+    let mut plans = rows.iter().filter(|row| {
+        matches!(row.unit, Unit::Prefecture(_)) && row.comparison == Comparison::Plan
+    });
+    assert!(plans.all(|row| (row.scope, row.measure) == REVENUE), "of the total only");
+}
+
+/// A published month, or year to date, that ends with February has all of last year's February for a base.
+#[test]
+fn a_benchmark_to_the_end_of_february_is_held_against_all_of_a_leap_years() {
+    let mut case = Case::default();
+    let first = day("2020-01-01");
+    for number in 0..=day("2021-03-31").days() - first.days() {
+        case.add(&first.plus_days(number).to_string(), 210_100, Product::Express, 1, 100);
+    }
+    case.benchmark("local,prefecture,210100,,revenue,2021-01-01,2021-02-28,0");
+    let held = ytd(&case, "2021-03-31", prefecture(210_100), Comparison::Local);
+    assert_eq!((held.value, held.base), (Some(590_000.into()), Some(600_000.into())));
+    // The year to date keeps to the same day, whatever the month.
+    let year = ytd(&case, "2021-02-28", prefecture(210_100), Comparison::Yoy);
+    assert_eq!(year.base, Some(590_000.into()));
 }

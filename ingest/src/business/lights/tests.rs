@@ -96,7 +96,7 @@ fn a_gap_has_its_own_figure_and_its_light() {
     check(&text, "postroad_light", &total, Some(1.0));
     assert_eq!(text.matches("\npostroad_light{").count(), 2, "a product has no light");
     check(&text, "postroad_lagging_prefectures", &[r#"versus="local""#], Some(1.0));
-    check(&text, "postroad_lagging_prefectures", &[r#"versus="plan""#], Some(0.0));
+    check(&text, "postroad_lagging_prefectures", &[r#"versus="plan""#], None);
     check(&text, "postroad_laggards", &[], Some(1.0));
     let end = date("2021-07-01").start().as_seconds_f64();
     check(&text, "postroad_indicators_as_of_timestamp_seconds", &[], Some(end));
@@ -125,6 +125,8 @@ fn what_is_unknown_has_a_reason_and_neither_gap_nor_light() {
         check(&text, "postroad_unknown_lights", &labels, Some(expect));
     }
     assert!(!text.contains("\npostroad_light{") && !text.contains("\npostroad_gap_"), "{text}");
+    assert!(!text.contains("\npostroad_lagging_prefectures{"), "nobody knows who lags: {text}");
+    assert!(!text.contains("\npostroad_laggards "), "{text}");
     check(&text, "postroad_own_growth_percent", &[r#"prefecture="210100""#], Some(3.0));
 }
 
