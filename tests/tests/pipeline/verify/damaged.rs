@@ -155,10 +155,14 @@ fn what_is_made_again_once_it_is_moved_away_says_so() {
 fn a_shard_of_files_whose_checkpoints_are_all_damaged_is_read_again_without_them() {
     let filled = Filled::new();
     let checkpoints = filled.objects("state");
-    checkpoints.iter().for_each(|path| flip(path));
+    for path in &checkpoints {
+        flip(path);
+    }
     let remedy = "restore them, or, for a shard of files, remove them: the next backfill reads";
     expect(&filled.backfill(), 65, remedy);
-    checkpoints.iter().for_each(|path| fs::remove_file(path).unwrap());
+    for path in &checkpoints {
+        fs::remove_file(path).unwrap();
+    }
     expect(&filled.backfill(), 0, "4 applied");
     filled.check_sound();
 }
