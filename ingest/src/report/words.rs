@@ -314,7 +314,7 @@ impl Language {
         match why {
             Why::FigureMissing => self.pick("no figure", "无数据"),
             Why::BaseNotPositive => self.pick("the base is 0 or below", "基数为零或负"),
-            Why::BaseIncomplete => self.pick("a part of the base is missing", "基期数据不全"),
+            Why::BaseIncomplete => self.pick("a part of the data is missing", "数据不全"),
             Why::BenchmarkMissing => self.pick("no benchmark", "无对标数据"),
             Why::BenchmarkStale => self.pick("the benchmark is stale", "对标数据过期"),
             Why::Overflow => self.pick("beyond 38 digits", "超出 38 位"),
