@@ -7,7 +7,8 @@
 //!   before that only baselines tell anything.
 //! - Baselines count on the days from their first to their last, and the log's own cells do not: of the
 //!   days before a log begins it has stray events only. From `data_from` on all days are the log's. Days
-//!   between the last baseline and the log are a hole, whether a period reaches into it or its base.
+//!   between the last baseline and the log are a hole, whether a period reaches into it or its base; a
+//!   log of a single day, or of fewer than a tenth of its days, does not tell where it begins.
 //! - Else a base is whole where anything happened as early in it as in the period that is held against it,
 //!   or in the week before it, and on a tenth as many days at least. A log that began in July has no first
 //!   half to grow from, nor does a record of long ago make one; a log that has a single day of each year
@@ -125,9 +126,7 @@ impl Known {
         }
         let seen = self.within(days);
         let Some(first) = seen.first() else { return false };
-        let since = usize::try_from(days.last.days() - first.days() + 1).unwrap_or_default();
-        let is_sparse = seen.len() == 1 || seen.len().saturating_mul(THIN) < since;
-        first.days() - days.first.days() < WEEK || is_sparse
+        first.days() - days.first.days() < WEEK || is_sparse(seen, days.last)
     }
 
     /// Whether some days reach into those between the last baseline and the log.
@@ -135,12 +134,15 @@ impl Known {
         self.hole().is_some_and(|hole| days.overlaps(hole))
     }
 
-    /// The days between the last baseline and the first day of the log.
+    /// The days between the last baseline and the first day of the log. Where nobody has said when that
+    /// is, a sparse log says nothing of it.
     fn hole(&self) -> Option<Range> {
         let first = self.baselines?.last.plus_days(1);
-        let begin = || self.days.get(self.days.partition_point(|day| *day < first)).copied();
-        let from = self.data_from.or_else(begin);
-        let last = from?.plus_days(-1);
+        let begin = || {
+            let log = &self.days[self.days.partition_point(|day| *day < first)..];
+            (!is_sparse(log, *log.last()?)).then_some(log[0])
+        };
+        let last = self.data_from.or_else(begin)?.plus_days(-1);
         (first <= last).then_some(Range { first, last })
     }
 
@@ -150,6 +152,14 @@ impl Known {
         let to = self.days.partition_point(|day| *day <= range.last);
         &self.days[from..to]
     }
+}
+
+/// Whether days are too few to say anything by a silence before them: a single one, or fewer than a tenth
+/// of those from the first of them until `last`.
+fn is_sparse(days: &[BusinessDay], last: BusinessDay) -> bool {
+    let Some(first) = days.first() else { return true };
+    let since = usize::try_from(last.days() - first.days() + 1).unwrap_or_default();
+    days.len() == 1 || days.len().saturating_mul(THIN) < since
 }
 
 #[cfg(test)]
@@ -244,6 +254,9 @@ mod tests {
             let after = (range("2021-03-01", "2021-06-30"), range("2020-03-01", "2020-06-30"));
             assert!(known.has_base(after.0, after.1) && known.may_have(after.0));
         }
+        let first_day = [("2021-06-15", "2021-06-15")];
+        assert!(has_half(&known(None, &given, &first_day)), "one day tells of no beginning");
+        assert!(!has_half(&known(Some("2021-06-15"), &given, &first_day)));
     }
 
     #[test]
