@@ -220,8 +220,8 @@ mutation 'the publish: files are not read back' $publish \
     ingest:a_file_is_read_back_after_it_was_replaced
 
 mutation 'the publish: an inspection finds no file that differs' ingest/src/publish/inspection.rs \
-    '            if !whole {' \
-    '            if !whole && key.is_empty() {' \
+    'if !self.is_whole(key, &entry.file_hash).await? {' \
+    'if !self.is_whole(key, &entry.file_hash).await? && key.is_empty() {' \
     ingest:a_crash_between_manifest_and_files_is_made_good_by_whoever_comes_next
 
 mutation 'the freezing: days that are final are evaluated again' ingest/src/publish/indicators.rs \
