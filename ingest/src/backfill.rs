@@ -165,8 +165,9 @@ impl Backfill<'_> {
                 self.rebuild_window(&id, first, clock)?;
             }
             self.refuse_partial_window(&id, path, first)?;
+            self.forget_jump(&id, first).await?;
             if !input.holds(&id) {
-                self.note_jump(&id, &mut input, first);
+                self.note_jump(&id, path, first).await?;
             }
             input.note(&envelope.topic, envelope.partition, first);
             self.step(&id, path, &envelope.record(), clock)?;
@@ -176,18 +177,37 @@ impl Backfill<'_> {
     }
 
     /// Notes that a file begins beyond what was folded of a shard.
-    fn note_jump(&mut self, id: &ShardId, input: &mut Input, first: Offset) {
+    async fn note_jump(&mut self, id: &ShardId, path: &Path, first: Offset) -> Result<(), Failure> {
         let shard = self.shards.get_mut(id).expect("opened before its first record");
         let jump = Jump { from: shard.fold.state().ledger.next, to: first.into() };
         if jump.from < jump.to {
-            input.note_jump(id, jump);
             shard.jumps.push(jump);
+            self.record(Input::of_jump(path, id, jump)).await?;
         }
+        Ok(())
+    }
+
+    /// Takes a jump back over an offset that is about to be counted: whoever noted it ended before a
+    /// checkpoint had it.
+    async fn forget_jump(&mut self, id: &ShardId, offset: Offset) -> Result<(), Failure> {
+        let shard = self.shards.get_mut(id).expect("opened before its first record");
+        let is_known = shard.fold.state().ledger.next.is_past(offset);
+        if is_known || !shard.jumps.iter().any(|jump| jump.holds(offset)) {
+            return Ok(());
+        }
+        shard.jumps.retain(|jump| !jump.holds(offset));
+        let is_void = |input: &Input| input.jump(id).is_some_and(|jump| jump.holds(offset));
+        for input in self.inputs.extract_if(.., |input| is_void(input)) {
+            inputs::forget(self.store, &input)
+                .await
+                .map_err(|error| Failure::from_error(Exit::of(error.kind()), &error))?;
+        }
+        Ok(())
     }
 
     /// Notes in the store that a file has been read.
     async fn record(&mut self, input: Input) -> Result<(), Failure> {
-        if !self.inputs.iter().any(|known| known.is_as_long_as(&input)) {
+        if !self.inputs.contains(&input) {
             inputs::record(self.store, &input)
                 .await
                 .map_err(|error| Failure::from_error(Exit::of(error.kind()), &error))?;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::ObjectStore;
 use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt};
 use postroad_schemas::units::{NextOffset, Offset};
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ pub(crate) struct Input {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lines: Option<i64>,
     /// By topic and partition, the offsets that it jumped over: it begins at the second, and everything
-    /// up to the first had been folded.
+    /// up to the first had been folded. A note of its own, made before what follows can be checkpointed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     jumps: BTreeMap<String, BTreeMap<i32, (i64, i64)>>,
 }
@@ -62,14 +62,10 @@ impl Input {
         self.ranges.get(&*id.topic).is_some_and(|of| of.contains_key(&id.partition))
     }
 
-    /// Whether the other one is of the same file, which has not changed.
-    pub(super) fn is_as_long_as(&self, other: &Self) -> bool {
-        (&self.path, &self.ranges, self.lines) == (&other.path, &other.ranges, other.lines)
-    }
-
-    pub(super) fn note_jump(&mut self, id: &ShardId, Jump { from, to }: Jump) {
-        let partitions = self.jumps.entry(id.topic.to_string()).or_default();
-        partitions.insert(id.partition, (from.get(), to.get()));
+    /// A file that jumps over offsets of a shard.
+    pub(super) fn of_jump(path: &Path, id: &ShardId, Jump { from, to }: Jump) -> Self {
+        let partitions = BTreeMap::from([(id.partition, (from.get(), to.get()))]);
+        Self { jumps: BTreeMap::from([(id.topic.to_string(), partitions)]), ..Self::new(path) }
     }
 
     /// What it jumped over of a shard.
@@ -111,6 +107,15 @@ impl Input {
 pub(super) async fn record(store: &Store, input: &Input) -> Result<(), StoreError> {
     let content = serde_json::to_vec(input).expect("a plain struct serialises");
     store.create(&input.key(), Bytes::from(content)).await.map(drop)
+}
+
+/// Takes a note back.
+pub(super) async fn forget(store: &Store, input: &Input) -> Result<(), StoreError> {
+    let key = input.key();
+    match store.objects().delete(&key).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(failed("deleting", &key)(error)),
+    }
 }
 
 /// Every file that the store was filled from.

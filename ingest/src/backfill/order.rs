@@ -84,6 +84,10 @@ pub(super) struct Jump {
 }
 
 impl Jump {
+    pub(super) fn holds(self, offset: Offset) -> bool {
+        self.to.is_past(offset) && !self.from.is_past(offset)
+    }
+
     /// Refuses a record that was jumped over: it is in no table, and can come into none.
     pub(super) fn refuse(
         jumps: &[Self],
@@ -91,8 +95,9 @@ impl Jump {
         path: &Path,
         offset: Offset,
     ) -> Result<(), Failure> {
-        let holds = |jump: &&Self| jump.to.is_past(offset) && !jump.from.is_past(offset);
-        let Some(Self { from, to }) = jumps.iter().find(holds) else { return Ok(()) };
+        let Some(Self { from, to }) = jumps.iter().find(|jump| jump.holds(offset)) else {
+            return Ok(());
+        };
         let message = format!(
             "{}: {id}: offset {offset} lies in [{from}, {to}), which a file that was folded before \
              jumped over; it was NOT COUNTED and cannot be any more in this store; fold all files into \

@@ -329,6 +329,22 @@ async fn a_record_that_a_file_before_jumped_over_is_not_called_accounted_for() {
     assert_eq!(bench.objects().await, before);
 }
 
+/// What a run that was refused had noted is no word on what a later one counts.
+#[tokio::test]
+async fn a_jump_that_was_never_checkpointed_refuses_nothing() {
+    let other = || envelope("parcel.events", 1, 0, None);
+    let mut bench = Bench::new(LineFormat::Kcat);
+    let first = bench.write("a", &parcels(0..3));
+    let third = bench.write("c", &[vec![other()], parcels(6..9)].concat());
+    let second = bench.write("b", &parcels(3..6));
+    bench.check_fails(&[&first, &third, &second], Exit::DataErr, &["NOT COUNTED"]).await;
+    let in_order = [&*first, &*second, &*third];
+    let summary = bench.run(&in_order).await.expect("in order");
+    assert_eq!((summary.applied, summary.ignored, summary.skipped), (9, 1, 0));
+    let summary = bench.run(&in_order).await.expect("all of it is accounted for");
+    assert_eq!((summary.applied, summary.skipped), (0, 10));
+}
+
 #[tokio::test]
 async fn what_is_no_file_of_records_is_refused() {
     use std::os::unix::ffi::OsStringExt;
